@@ -1,0 +1,73 @@
+"""What a target is given, and what it may answer.
+
+A target is a module of `handlers/targets`. It has `Options` (a msgspec Struct), `TEMPLATED` (the option fields that
+take placeholders, each with what makes a value from outside safe for it), and these functions, in order of a step's
+life:
+
+    connect(options, secret) -> Any      credentials, before the claim; fails with TransientFailure, PermanentFailure
+    start(attempt) -> Answer             acts; fails with any Failure
+    check(attempt) -> Answer             only if `start` answers Waiting: asks how the long operation stands
+    probe(attempt) -> Answer | None      only if the target can be asked: was it done? None = not to be found
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from shared.templates import Safe
+
+
+@dataclass(frozen=True)
+class Succeeded:
+    """The effect stands. `outcome` is a sentence for a person, `ref` the target's own id, `link` leads to it."""
+
+    outcome: str
+    ref: str = ""
+    link: str = ""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A long operation was started and goes on at the target. `progress` is what `check` needs to find it."""
+
+    outcome: str
+    progress: dict[str, Any] = field(default_factory=dict)
+    link: str = ""
+
+
+Answer = Succeeded | Waiting
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt of a step, as its target sees it.
+
+    `options` is the target's own Options, rendered; `connection` what its `connect` returned; `key` and `marker`
+    identify the effect (64 and 32 hex); `progress` is what was saved before; `started` is when the first attempt was
+    claimed, for a probe to look back to; `save` stores progress with a conditional write and raises ClaimLost if
+    another worker has taken over: what it guards has to come after it.
+    """
+
+    options: Any
+    connection: Any
+    key: str
+    marker: str
+    progress: dict[str, Any]
+    started: datetime
+    save: Callable[[dict[str, Any]], None]
+
+
+class Target(Protocol):
+    """A module of handlers/targets. `check` and `probe` are looked up by name, since not every target has them."""
+
+    Options: type
+    TEMPLATED: Mapping[str, Safe]
+
+    def connect(self, options: Any, secret: Callable[[str], str]) -> Any:
+        """Return what the target needs to act: a session with its credentials."""
+
+    def start(self, attempt: Attempt) -> Answer:
+        """Act."""

@@ -1,0 +1,250 @@
+"""The ledger: what happened to every event, in Table storage.
+
+Table `steps`, one partition per event: a row `event`, a row `route:NAME` for each route it started (as the route was
+then, so that a change of the file leaves events under way alone), a row `step:ID` for each step whose turn has come.
+Table `open`: the events that have not ended, for the sweeper; written before the first and removed after the last
+row of the event's end. Every change of a step is a Replace with If-Match: whoever read an older row gets ClaimLost.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, TypeVar
+
+import msgspec
+
+from shared import storage
+from shared.errors import ClaimLost, UnknownStep
+from shared.messages import Event, decode_event, encode
+from shared.routes import Route
+from shared.steps import ENDED, State, Step, moved, new_step
+
+STEPS, OPEN, POISON, RELAY = "steps", "open", "poison", "relay"
+MAX_COLUMN = 1000  # columns for a person's eyes and for filters; the whole text stands in `event`
+MAX_TEXT_COLUMN = 32_000  # characters in one property
+TRANSACTION_ROWS = 100  # the service's limit for one transaction
+Answer = TypeVar("Answer")
+
+
+class Story(msgspec.Struct, frozen=True):
+    """All that the ledger knows of one event."""
+
+    event: Event
+    routes: dict[str, Route]
+    steps: dict[str, Step]
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether every step that came to its turn has ended: the next one's row comes with its predecessor's end."""
+        return all(step.state in ENDED for step in self.steps.values())
+
+
+def record(event: Event, blob: str, routes: Iterable[Route], now: datetime) -> Story:
+    """Write an event with the first step of each of its routes, unless it is known; return what is known then."""
+    routes = list(routes)
+    steps = [new_step(event.id, route, route.steps[0], now) for route in routes]
+    rows = [*map(_step_row, steps), *(_route_row(event.id, route) for route in routes)]
+    rows.append(_event_row(event, blob))  # last: where it stands, all stands
+    if steps:
+        _note_open(event.id, now)
+    from azure.data.tables import TableTransactionError
+
+    try:
+        for start in range(0, len(rows), TRANSACTION_ROWS):
+            _write([("create", row) for row in rows[start : start + TRANSACTION_ROWS]])
+    except TableTransactionError as error:
+        if not _is_conflict(error):
+            raise
+        _complete(event.id, rows)
+    return read(event.id)
+
+
+def read(event_id: str) -> Story:
+    """Return the event's story. Raises UnknownStep if there is none."""
+    rows = {row["RowKey"]: row for row in _query(event_id)}
+    if "event" not in rows:
+        raise UnknownStep(f"the ledger holds no event {event_id!r}")
+    routes = [msgspec.json.decode(row["route"], type=Route) for key, row in rows.items() if key.startswith("route:")]
+    steps = [_step(row) for key, row in rows.items() if key.startswith("step:")]
+    return Story(
+        event=_event(rows["event"]),
+        routes={route.name: route for route in routes},
+        steps={step.id: step for step in steps},
+    )
+
+
+def change(step: Step, state: State, now: datetime, *, then: Iterable[Step] = (), **changes: Any) -> Step:
+    """Move a step along an arrow, and in the same transaction insert the steps whose turn it makes.
+
+    Returns the step as it stands now. Raises ClaimLost if the row is not as it was read.
+    """
+    from azure.core import MatchConditions
+    from azure.data.tables import TableTransactionError
+
+    after = moved(step, now, state, **changes)
+    condition = {"mode": "replace", "etag": step.etag, "match_condition": MatchConditions.IfNotModified}
+    operations: list[Any] = [("update", _step_row(after), condition)]
+    operations += [("create", _step_row(new)) for new in then]
+    try:
+        replies = _write(operations)
+    except TableTransactionError as error:
+        if not _is_conflict(error):
+            raise
+        raise ClaimLost(f"step {step.id} was changed by another worker") from None
+    return msgspec.structs.replace(after, etag=str(replies[0]["etag"]))
+
+
+def close(event_id: str) -> None:
+    """Take the event from the sweeper's list."""
+    storage.table(OPEN).delete_entity(*_open_key(event_id))
+
+
+def open_events() -> Iterator[str]:
+    """Yield the ids of the events that have not ended."""
+    from azure.core.exceptions import ResourceNotFoundError
+
+    try:
+        for row in storage.table(OPEN).list_entities(select=["RowKey"]):
+            yield str(row["RowKey"])
+    except ResourceNotFoundError:
+        return  # no event has come yet
+
+
+def marker(step: Step) -> str:
+    """Return what identifies the step at its target, 32 hex: nobody without access to the ledger can foretell it."""
+    return hmac.digest(_marker_key(), step.key.encode(), "sha256").hex()[:32]
+
+
+@cache
+def _marker_key() -> bytes:
+    from azure.core.exceptions import ResourceExistsError
+
+    key = {"PartitionKey": "relay", "RowKey": "marker-key"}
+    with suppress(ResourceExistsError):  # another process may be first: then its key is the app's key
+        _created(RELAY, lambda: storage.table(RELAY).create_entity({**key, "value": secrets.token_hex(32)}))
+    row = storage.table(RELAY).get_entity(key["PartitionKey"], key["RowKey"])
+    return bytes.fromhex(row["value"])
+
+
+def _created(table: str, write: Callable[[], Answer]) -> Answer:
+    """Do the write, after creating the table if it turns out to be missing."""
+    from azure.core.exceptions import ResourceNotFoundError
+    from azure.data.tables import TableTransactionError
+
+    try:
+        return write()
+    except (ResourceNotFoundError, TableTransactionError) as error:
+        if error.status_code != 404:
+            raise
+        storage.create_table(table)
+        return write()
+
+
+def _write(operations: list[Any]) -> list[Any]:
+    return list(_created(STEPS, lambda: storage.table(STEPS).submit_transaction(operations)))
+
+
+def _query(event_id: str) -> list[Any]:
+    from azure.core.exceptions import ResourceNotFoundError
+
+    try:
+        return list(storage.table(STEPS).query_entities("PartitionKey eq @id", parameters={"id": event_id}))
+    except ResourceNotFoundError:
+        return []
+
+
+def _complete(event_id: str, rows: list[dict[str, Any]]) -> None:
+    """Write what is missing of an event whose rows did not fit one transaction when its first writer stopped."""
+    there = {row["RowKey"] for row in _query(event_id)}
+    if "event" in there:
+        return
+    from azure.core.exceptions import ResourceExistsError
+
+    for row in rows:
+        if row["RowKey"] not in there:
+            try:
+                storage.table(STEPS).create_entity(row)
+            except ResourceExistsError:
+                continue  # another worker completes it at the same time
+
+
+def _is_conflict(error: Any) -> bool:
+    return error.status_code in (409, 412) or error.error_code in (
+        "EntityAlreadyExists",
+        "UpdateConditionNotSatisfied",
+    )
+
+
+def _open_key(event_id: str) -> tuple[str, str]:
+    return event_id[:1], event_id
+
+
+def _note_open(event_id: str, now: datetime) -> None:
+    partition, row = _open_key(event_id)
+    entity = {"PartitionKey": partition, "RowKey": row, "since": now}
+    _created(OPEN, lambda: storage.table(OPEN).upsert_entity(entity))
+
+
+def _event_row(event: Event, blob: str) -> dict[str, Any]:
+    return {
+        "PartitionKey": event.id,
+        "RowKey": "event",
+        "event": "" if blob else encode(event),
+        "blob": blob,
+        "source": event.source,
+        "type": event.type,
+        "model": event.model[:MAX_COLUMN],
+        "version": event.version[:MAX_COLUMN],
+        "received": datetime.fromtimestamp(event.received, UTC),
+    }
+
+
+def _event(row: Any) -> Event:
+    return decode_event(storage.read_blob(row["blob"]) if row["blob"] else row["event"])
+
+
+def _route_row(event_id: str, route: Route) -> dict[str, Any]:
+    return {
+        "PartitionKey": event_id,
+        "RowKey": f"route:{route.name}",
+        "route": msgspec.json.encode(route).decode(),
+    }
+
+
+def _step_row(step: Step) -> dict[str, Any]:
+    row: dict[str, Any] = {"PartitionKey": step.event_id, "RowKey": f"step:{step.id}"}
+    for name in step.__struct_fields__:
+        value = getattr(step, name)
+        if name in ("progress", "history"):
+            row[name] = msgspec.json.encode(value).decode()
+        elif name not in ("event_id", "etag") and value is not None:
+            row[name] = value.value if isinstance(value, State) else value
+    return row
+
+
+def _step(row: Any) -> Step:
+    values = {name: row[name] for name in Step.__struct_fields__ if name in row}
+    values["progress"] = msgspec.json.decode(row["progress"])
+    values["history"] = msgspec.json.decode(row["history"])
+    values["event_id"], values["etag"] = row["PartitionKey"], row.metadata["etag"]
+    for name in ("due", "created", "claimed", "ended"):
+        if name in values:
+            values[name] = values[name].isoformat()
+    return msgspec.convert(values, type=Step)
+
+
+def keep_poison(queue: str, key: str, message: str, reason: str, now: datetime) -> None:
+    """Keep a message that no function could take, with its reason, in the table `poison`."""
+    entity = {
+        "PartitionKey": queue,
+        "RowKey": key,
+        "message": message[:MAX_TEXT_COLUMN],
+        "reason": reason,
+        "at": now,
+    }
+    _created(POISON, lambda: storage.table(POISON).upsert_entity(entity))

@@ -1,0 +1,90 @@
+"""The words that travel: an event, and the two kinds of queue message."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+EVENTS_QUEUE = "events"
+STEPS_QUEUE = "steps"
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What happened in a registry, whoever said it.
+
+    `type` is dotted (`model_version.stage_changed`); `timestamp` is the sender's own time of the act, in
+    milliseconds since 1970; `payload` is the delivery's body as it was received, `delivery` its id;
+    `received` is when, in seconds since 1970. Fields that the type does not have are empty.
+    """
+
+    id: str
+    source: str
+    type: str
+    delivery: str
+    timestamp: int
+    received: float
+    model: str = ""
+    version: str = ""
+    from_stage: str = ""
+    to_stage: str = ""
+    alias: str = ""
+    tags: dict[str, str] = {}
+    comment: str = ""
+    text: str = ""
+    payload: str = ""
+
+
+class EventMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What lies in the queue `events`: the event itself or, if it is too large, the blob that holds it."""
+
+    event: Event | None = None
+    blob: str = ""
+
+
+class StepMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """What lies in the queue `steps`: a pointer. The ledger's row is the truth."""
+
+    event_key: str
+    step: str
+
+
+def identify(
+    source: str,
+    type: str,
+    *,
+    timestamp: int | str,
+    model: str = "",
+    version: str = "",
+    from_stage: str = "",
+    to_stage: str = "",
+    alias: str = "",
+    detail: object = None,
+) -> str:
+    """Return the event id, 64 hex: the same for every delivery that tells of the same act.
+
+    `detail` is whatever else sets two acts apart (tags, comment). The webhook's id is left out on purpose:
+    two webhooks that tell of one act tell of one event.
+    """
+    meaning = [source, type, model, version, from_stage, to_stage, alias, timestamp, detail]
+    return hashlib.sha256(msgspec.json.encode(meaning, order="sorted")).hexdigest()
+
+
+def encode(message: EventMessage | StepMessage | Event) -> str:
+    """Return the message as JSON text."""
+    return msgspec.json.encode(message).decode()
+
+
+def decode_event(text: bytes | str) -> Event:
+    """Return the event of a JSON text. Raises msgspec.DecodeError for anything else."""
+    return msgspec.json.decode(text, type=Event)
+
+
+def decode_event_message(text: bytes | str) -> EventMessage:
+    """Return the message of a JSON text. Raises msgspec.DecodeError for anything else."""
+    return msgspec.json.decode(text, type=EventMessage)
+
+
+def decode_step_message(text: bytes | str) -> StepMessage:
+    """Return the pointer of a JSON text. Raises msgspec.DecodeError for anything else."""
+    return msgspec.json.decode(text, type=StepMessage)

@@ -1,0 +1,94 @@
+"""The door to HTTP services, and the one place that decides what an HTTP outcome means for a step.
+
+Definite no that may pass: 408, 425, 429, nothing sent. Definite no that stays: other 4xx, redirects, a sign-in page.
+Nobody knows: 5xx, a connection that broke after the request was sent, a reply that can't be read; but where the
+request only asked (GET), asking again is harmless, so these are transient there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from shared.errors import AmbiguousFailure, Failure, PermanentFailure, TransientFailure
+
+TIMEOUT_SECONDS = (5.0, 25.0)  # to connect, to read: three calls fit into STEP_LEASE_SECONDS
+_TRANSIENT = (408, 425, 429)
+_ASKING = ("GET", "HEAD", "OPTIONS")
+MAX_RETRY_AFTER = 6 * 3600.0
+
+
+def post(url: str, payload: Any, service: str) -> str:
+    """POST a JSON payload, without following redirects; return the reply's text. Raises a Failure unless it is 2xx."""
+    import requests
+
+    try:
+        reply = requests.post(url, json=payload, timeout=TIMEOUT_SECONDS, allow_redirects=False)
+    except requests.RequestException as error:
+        raise failure_of_error(error, "POST", service) from None
+    judge(reply.status_code, reply.headers, reply.text[:300], "POST", service)
+    return reply.text
+
+
+def judge(status: int, headers: Mapping[str, str], message: str, method: str, service: str) -> None:
+    """Raise the Failure that an HTTP status means, with the service's own message; return if it is a success.
+
+    203 is none: Azure DevOps sends its sign-in page with it when a token is wrong or has expired.
+    """
+    if 200 <= status < 300 and status != 203:
+        return
+    reason = f"{service} answered {status}: {' '.join(message.split()) or 'no message'}"
+    after = retry_after(headers)
+    if status in _TRANSIENT:
+        raise TransientFailure(reason, retry_after=after)
+    if status >= 500:
+        raise _unclear(reason, method, after)
+    if status in (203, 302, 401, 403):
+        raise PermanentFailure(f"{service} did not accept the credentials ({status}): {' '.join(message.split())}")
+    raise PermanentFailure(reason)
+
+
+def failure_of_error(error: Exception, method: str, service: str) -> Failure:
+    """Return the Failure that an exception of requests means: whether the request was sent decides."""
+    if _was_not_sent(error):
+        return TransientFailure(f"{service} could not be reached: {_named(error)}")
+    return _unclear(f"the reply of {service} was lost: {_named(error)}", method, 0.0)
+
+
+def retry_after(headers: Mapping[str, str]) -> float:
+    """Return the seconds that the header Retry-After asks for (a number or a date), 0 without one."""
+    text = headers.get("Retry-After", "")
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(text).timestamp() - time.time()
+        except (ValueError, TypeError):
+            return 0.0
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER) if seconds == seconds else 0.0
+
+
+def _unclear(reason: str, method: str, after: float) -> Failure:
+    if method in _ASKING:
+        return TransientFailure(reason, retry_after=after)
+    return AmbiguousFailure(reason, retry_after=after)
+
+
+def _was_not_sent(error: Exception) -> bool:
+    import requests
+    from urllib3 import exceptions as urllib3
+
+    if isinstance(error, requests.ConnectTimeout | requests.exceptions.SSLError | requests.exceptions.ProxyError):
+        return True
+    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
+        return True
+    cause = error.args[0] if error.args else None
+    reason = getattr(cause, "reason", cause)
+    return isinstance(reason, urllib3.NewConnectionError | urllib3.ConnectTimeoutError | urllib3.NameResolutionError)
+
+
+def _named(error: Exception) -> str:
+    """Name the error's kind only: its text may hold the URL, and a webhook's URL is a secret."""
+    return type(error).__name__

@@ -1,0 +1,125 @@
+"""Routes: which events start which steps. Pure: given an event, say what matches and why not.
+
+How the file is read and checked is in `routes_file.py`.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import Any
+
+import msgspec
+
+from shared.messages import Event
+
+EVENT_TYPES = (
+    "registered_model.created",
+    "model_version.created",
+    "model_version.stage_changed",
+    "model_version_tag.set",
+    "model_version_tag.deleted",
+    "model_version_alias.created",
+    "model_version_alias.deleted",
+    "transition_request.created",
+    "comment.created",
+    "prompt.created",
+    "prompt_version.created",
+    "prompt_tag.set",
+    "prompt_tag.deleted",
+    "prompt_version_tag.set",
+    "prompt_version_tag.deleted",
+    "prompt_alias.created",
+    "prompt_alias.deleted",
+    "budget_policy.exceeded",
+)
+
+OneOrMore = str | list[str]
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A registry as sender. `secret` and `authorization_secret` are names of Key Vault secrets; `max_age` in
+    seconds (`24h`, `300s` in the file), 0 = the kind's default."""
+
+    kind: str
+    secret: str
+    authorization_secret: str = ""
+    workspace: str = ""
+    tracking_uri: str = ""
+    max_age: float = 0
+
+
+class When(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The condition of a route. All fields given must hold; each takes one glob or a list that means any."""
+
+    event: OneOrMore
+    source: OneOrMore = "*"
+    model: OneOrMore = "*"
+    from_stage: OneOrMore | None = None
+    to_stage: OneOrMore | None = None
+    alias: OneOrMore | None = None
+    tags: dict[str, OneOrMore] = {}
+
+
+class StepPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """One step as the file has it: `id` (unique in its route), target, options with their placeholders."""
+
+    id: str
+    target: str
+    options: dict[str, Any]
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """A named `when` with the steps that run one after the other, and those that tell of a failure."""
+
+    name: str
+    when: When
+    steps: tuple[StepPlan, ...]
+    on_failure: tuple[StepPlan, ...] = ()
+
+
+class Routes(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole file."""
+
+    sources: dict[str, Source] = {}
+    routes: tuple[Route, ...] = ()
+
+    def matching(self, event: Event) -> list[Route]:
+        """Return the routes that the event starts, in the file's order."""
+        return [route for route in self.routes if not mismatch(route.when, event)]
+
+
+def mismatch(when: When, event: Event) -> str:
+    """Return why the condition does not hold, as a phrase for a person; empty when it holds."""
+    if not matches(when.source, event.source):
+        return f"source is {event.source!r}, not {_any_of(when.source)}"
+    if event.type not in EVENT_TYPES or not matches(when.event, event.type):
+        return f"event is {event.type!r}, not {_any_of(when.event)}"
+    return _field_mismatch(when, event) or _tag_mismatch(when, event)
+
+
+def _field_mismatch(when: When, event: Event) -> str:
+    for field in ("model", "from_stage", "to_stage", "alias"):
+        wanted, given = getattr(when, field), getattr(event, field)
+        if wanted is not None and not matches(wanted, given):
+            return f"{field} is {given!r}, not {_any_of(wanted)}"
+    return ""
+
+
+def _tag_mismatch(when: When, event: Event) -> str:
+    for key, wanted in when.tags.items():
+        given = event.tags.get(key)
+        if given is None:
+            return f"tag {key!r} is not in the event"
+        if not matches(wanted, given):
+            return f"tag {key!r} is {given!r}, not {_any_of(wanted)}"
+    return ""
+
+
+def matches(wanted: OneOrMore, given: str) -> bool:
+    """Tell whether the text matches the glob, or one of the globs; upper and lower case differ."""
+    globs = [wanted] if isinstance(wanted, str) else wanted
+    return any(fnmatchcase(given, glob) for glob in globs)
+
+
+def _any_of(wanted: OneOrMore) -> str:
+    return repr(wanted) if isinstance(wanted, str) else " or ".join(map(repr, wanted))

@@ -1,0 +1,190 @@
+"""Reads routes.yaml, whole, and says of everything wrong in it on which line, at which key, and what would be right."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeVar
+
+import msgspec
+import yaml
+
+from shared.errors import RoutesError
+from shared.routes import Route, Routes, Source, StepPlan, When
+from shared.routes_checks import check_routes
+from shared.routes_lines import Path, load_with_lines
+from shared.routes_rules import Problems, Rules, one_of
+
+Shape = TypeVar("Shape")
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
+_SECRET_NAME = re.compile(r"[0-9A-Za-z-]{1,127}")
+_AGE = re.compile(r"(\d{1,6})([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_MSGSPEC_PATH = re.compile(r"(?P<what>.*?)(?: - at `(?P<key>key in )?\$(?P<path>.*)`)?", re.DOTALL)
+MAX_ROUTE_CHARACTERS = 30_000  # a route is kept with each event in a table property, which holds 32 Ki characters
+
+
+def parse_routes(text: str, file: str, rules: Rules) -> Routes:
+    """Return the routes of a YAML text; `file` is its name in messages. Raises RoutesError with every problem."""
+    try:
+        data, lines = load_with_lines(text)
+    except yaml.YAMLError as error:
+        raise RoutesError([_yaml_problem(file, error)]) from None
+    problems = Problems(file, lines)
+    routes = _read(data, rules, problems)
+    if not problems.found:
+        check_routes(routes, rules, problems)
+    if problems.found:
+        raise RoutesError(problems.found)
+    return routes
+
+
+def _yaml_problem(file: str, error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    where = f"{file}:{mark.line + 1}" if mark else file
+    return f"{where}: {getattr(error, 'problem', None) or error}"
+
+
+def _read(data: Any, rules: Rules, problems: Problems) -> Routes:
+    if not isinstance(data, dict):
+        problems.add((), "expected a mapping with `sources` and `routes`")
+        return Routes()
+    for key in data.keys() - {"sources", "routes"}:
+        problems.add((key,), "unknown key: the file holds `sources` and `routes`")
+    return Routes(sources=_sources(data, rules, problems), routes=_routes(data, rules, problems))
+
+
+def _sources(data: dict[Any, Any], rules: Rules, problems: Problems) -> dict[str, Source]:
+    bodies = data.get("sources")
+    if not isinstance(bodies, dict) or not bodies:
+        problems.add(("sources",), "expected at least one source, such as `models: {kind: mlflow, secret: …}`")
+        return {}
+    read = {name: _source(name, body, rules, problems) for name, body in bodies.items()}
+    return {name: source for name, source in read.items() if source is not None}
+
+
+def _source(name: Any, body: Any, rules: Rules, problems: Problems) -> Source | None:
+    path: Path = ("sources", name)
+    _check_name(path, name, problems)
+    if isinstance(body, dict) and "max_age" in body:
+        body = {**body, "max_age": _age((*path, "max_age"), body["max_age"], problems)}
+    source = convert(path, body, Source, problems)
+    if source is None:
+        return None
+    if source.kind not in rules.source_kinds:
+        problems.add((*path, "kind"), f"{source.kind!r} is none of {one_of(rules.source_kinds)}")
+        return None
+    check_secret_name((*path, "secret"), source.secret, problems)
+    if source.authorization_secret:
+        check_secret_name((*path, "authorization_secret"), source.authorization_secret, problems)
+    return msgspec.structs.replace(source, max_age=source.max_age or rules.source_kinds[source.kind])
+
+
+def _age(path: Path, value: Any, problems: Problems) -> float:
+    match = _AGE.fullmatch(value) if isinstance(value, str) else None
+    if match is None or int(match[1]) == 0:
+        problems.add(path, f"{value!r} is no age: give a number and s, m, h or d, such as `24h`")
+        return 0.0
+    return float(int(match[1]) * _SECONDS[match[2]])
+
+
+def _check_name(path: Path, name: Any, problems: Problems) -> None:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        problems.add(path, f"{name!r} is no name: lower-case letters, digits, `-` and `_`, 63 at most")
+
+
+def check_secret_name(path: Path, name: str, problems: Problems) -> None:
+    """Note a problem unless the name is one that Key Vault takes for a secret."""
+    if not _SECRET_NAME.fullmatch(name):
+        problems.add(path, f"{name!r} is no name of a Key Vault secret: letters, digits and `-`, 127 at most")
+
+
+def _routes(data: dict[Any, Any], rules: Rules, problems: Problems) -> tuple[Route, ...]:
+    bodies = data.get("routes", [])
+    if not isinstance(bodies, list):
+        problems.add(("routes",), "expected a list of routes")
+        return ()
+    read = [_route(("routes", index), body, rules, problems) for index, body in enumerate(bodies)]
+    return tuple(route for route in read if route is not None)
+
+
+class _RouteBody(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    when: dict[str, Any]
+    steps: list[dict[str, Any]]
+    on_failure: list[dict[str, Any]] = []
+
+
+def _route(path: Path, body: Any, rules: Rules, problems: Problems) -> Route | None:
+    shape = convert(path, body, _RouteBody, problems)
+    if shape is None:
+        return None
+    _check_name((*path, "name"), shape.name, problems)
+    if len(msgspec.json.encode(shape)) > MAX_ROUTE_CHARACTERS:
+        problems.add(path, f"the route is too long: {MAX_ROUTE_CHARACTERS} characters at most")
+    when = convert((*path, "when"), shape.when, When, problems)
+    if not shape.steps:
+        problems.add((*path, "steps"), "expected at least one step")
+    steps = _steps((*path, "steps"), shape.steps, rules, problems)
+    on_failure = _steps((*path, "on_failure"), shape.on_failure, rules, problems)
+    return None if when is None else Route(name=shape.name, when=when, steps=steps, on_failure=on_failure)
+
+
+def _steps(path: Path, bodies: list[dict[str, Any]], rules: Rules, problems: Problems) -> tuple[StepPlan, ...]:
+    read = [_step((*path, index), body, rules, problems) for index, body in enumerate(bodies)]
+    steps = tuple(step for step in read if step is not None)
+    ids = [step.id for step in steps]
+    for twice in sorted({id for id in ids if ids.count(id) > 1}):
+        problems.add(path, f"two steps are called {twice!r}: give one of them another name with a key `id` beside it")
+    return steps
+
+
+def _step(path: Path, body: dict[str, Any], rules: Rules, problems: Problems) -> StepPlan | None:
+    targets = [key for key in body if key != "id"]
+    if len(targets) != 1 or targets[0] not in rules.targets:
+        problems.add(path, f"a step is one target with its options; targets are {one_of(rules.targets)}")
+        return None
+    target, options = targets[0], body[targets[0]]
+    rule = rules.targets[target]
+    step_id = body.get("id", target)
+    _check_name((*path, "id"), step_id, problems)
+    if convert((*path, target), options, rule.options, problems) is None:
+        return None
+    for field in rule.secrets & options.keys():
+        check_secret_name((*path, target, field), options[field], problems)
+    return StepPlan(id=step_id, target=target, options=options)
+
+
+def convert(path: Path, body: Any, shape: type[Shape], problems: Problems) -> Shape | None:
+    """Return the body as an instance of the shape, or None after noting where it does not fit."""
+    try:
+        return msgspec.convert(body, type=shape)
+    except (msgspec.ValidationError, ValueError) as error:
+        match = _MSGSPEC_PATH.fullmatch(str(error))
+        what, inner = (match["what"], match["path"] or "") if match else (str(error), "")
+        unknown = re.search(r"unknown field `(.*)`", what)
+        missing = re.search(r"missing required field `(.*)`", what)
+        more = (unknown[1],) if unknown else ()
+        problems.add((*path, *_keys(inner), *more), _as_sentence(what, unknown, missing, shape))
+        return None
+
+
+def _keys(path: str) -> Path:
+    return tuple(
+        int(part[1:-1]) if part[0] == "[" and part[1:-1].isdigit() else part.lstrip(".")
+        for part in re.findall(r"\[[^\]]*\]|\.[^.\[]+", path)
+    )
+
+
+def _as_sentence(what: str, unknown: re.Match[str] | None, missing: re.Match[str] | None, shape: type) -> str:
+    if unknown:
+        return f"unknown key: {one_of(_fields(shape))} are known"
+    if missing:
+        return f"the key `{missing[1]}` is missing"
+    if "got `bool`" in what or ("Expected `str" in what and "got `int`" in what):
+        return f"{what}: put it in quotes"
+    return what
+
+
+def _fields(shape: type) -> list[str]:
+    return list(getattr(shape, "__struct_fields__", ()))

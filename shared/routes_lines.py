@@ -1,0 +1,70 @@
+"""YAML with line numbers: plain values, and for each key the line on which it stands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+Path = tuple[Any, ...]
+"""Where something stands: `("routes", 0, "when", "model")`."""
+
+
+class Lines:
+    """The line of each key and list item of a YAML text."""
+
+    def __init__(self) -> None:
+        self._lines: dict[Path, int] = {}
+
+    def note(self, path: Path, mark: Any) -> None:
+        """Remember that the path's key stands at the mark."""
+        self._lines[path] = mark.line + 1
+
+    def of(self, path: Path) -> int:
+        """Return the line of the path or, where it stands nowhere (a missing key), of what should hold it."""
+        while path and path not in self._lines:
+            path = path[:-1]
+        return self._lines.get(path, 1)
+
+
+def load_with_lines(text: str) -> tuple[Any, Lines]:
+    """Return the value of one YAML document and its lines.
+
+    Raises yaml.YAMLError for what is not YAML, uses tags, anchors that nest, or a key twice in one mapping.
+    """
+    lines = Lines()
+    loader = yaml.SafeLoader(text)
+    try:
+        root = loader.get_single_node()
+        return (_value(loader, root, (), lines) if root is not None else None), lines
+    finally:
+        loader.dispose()
+
+
+def dotted(path: Path) -> str:
+    """Return the path as a person writes it: `routes[0].when.model`."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.lstrip(".")
+
+
+def _value(loader: yaml.SafeLoader, node: Any, path: Path, lines: Lines) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        return _mapping(loader, node, path, lines)
+    if isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            lines.note((*path, index), item.start_mark)
+        return [_value(loader, item, (*path, index), lines) for index, item in enumerate(node.value)]
+    return loader.construct_object(node)
+
+
+def _mapping(loader: yaml.SafeLoader, node: Any, path: Path, lines: Lines) -> dict[Any, Any]:
+    found: dict[Any, Any] = {}
+    for key_node, value_node in node.value:
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise yaml.MarkedYAMLError(problem="a key has to be a text", problem_mark=key_node.start_mark)
+        key = loader.construct_object(key_node)
+        if key in found:
+            raise yaml.MarkedYAMLError(problem=f"the key {key!r} stands twice", problem_mark=key_node.start_mark)
+        lines.note((*path, key), key_node.start_mark)
+        found[key] = _value(loader, value_node, (*path, key), lines)
+    return found

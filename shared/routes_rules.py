@@ -1,0 +1,41 @@
+"""What a routes file is checked against, and where what is wrong in it is collected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from shared.routes_lines import Lines, Path, dotted
+
+
+class TargetRules(msgspec.Struct, frozen=True):
+    """What the file may say of a target: its options' shape, and which of them take placeholders."""
+
+    options: type
+    templated: frozenset[str]
+    secrets: frozenset[str]
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """What this app knows: kinds of source with their default age limit in seconds, and targets."""
+
+    source_kinds: Mapping[str, float]
+    targets: Mapping[str, TargetRules]
+
+
+class Problems:
+    """Collects what is wrong, each with file, line and key."""
+
+    def __init__(self, file: str, lines: Lines) -> None:
+        self._file, self._lines = file, lines
+        self.found: list[str] = []
+
+    def add(self, path: Path, message: str) -> None:
+        """Note a problem at the key."""
+        self.found.append(f"{self._file}:{self._lines.of(path)}: {dotted(path) or 'the file'}: {message}")
+
+
+def one_of(names: Iterable[str]) -> str:
+    """Return the names as a person lists them."""
+    return ", ".join(f"`{name}`" for name in sorted(names))

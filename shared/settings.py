@@ -1,0 +1,92 @@
+"""App settings: the one place that reads os.environ, on first use and never at import."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from urllib.parse import urlsplit
+
+import msgspec
+
+from shared.errors import SettingError
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the app is told by its settings. Times in seconds, URLs without a slash at the end."""
+
+    key_vault_url: str
+    routes: str
+    azure_devops_url: str
+    azure_resource_manager_url: str
+    step_lease_seconds: float
+    settle_seconds: float
+    retry_delays: tuple[float, ...]
+    secret_cache_seconds: float
+
+
+@cache
+def settings() -> Settings:
+    """Return the settings, read once per process. Raises SettingError that names the setting at fault."""
+    return Settings(
+        key_vault_url=_url("KEY_VAULT_URL", None),
+        routes=os.environ.get("ROUTES") or "routes.yaml",
+        azure_devops_url=_url("AZURE_DEVOPS_URL", "https://dev.azure.com"),
+        azure_resource_manager_url=_url("AZURE_RESOURCE_MANAGER_URL", "https://management.azure.com"),
+        step_lease_seconds=_seconds("STEP_LEASE_SECONDS", "120"),
+        settle_seconds=_seconds("SETTLE_SECONDS", "60"),
+        retry_delays=_delays("RETRY_DELAYS", "5,30,120,600,3600,10800,21600,43200"),
+        secret_cache_seconds=_seconds("SECRET_CACHE_SECONDS", "300"),
+    )
+
+
+def storage_setting(suffix: str = "") -> str:
+    """Return `AzureWebJobsStorage` or, with a suffix such as `accountName`, its identity form's part."""
+    name = f"AzureWebJobsStorage__{suffix}" if suffix else "AzureWebJobsStorage"
+    return os.environ.get(name, "")
+
+
+def use_cache_folder(name: str, path: str) -> None:
+    """Tell an SDK, by the environment variable it reads, where it may write its cache, unless already told."""
+    os.environ.setdefault(name, path)
+
+
+def is_loopback(url: str) -> bool:
+    """Tell whether the URL's host is this machine."""
+    return urlsplit(url).hostname in LOOPBACK
+
+
+def allowed_url(url: str, what: str) -> str:
+    """Return the URL without a slash at its end. Raises SettingError unless it is https, or on loopback."""
+    parts = urlsplit(url)
+    secure = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(url))
+    if not secure or not parts.hostname:
+        raise SettingError(f"{what} has to be an https:// URL (http only on this machine)")
+    return url.rstrip("/")
+
+
+def _url(name: str, default: str | None) -> str:
+    value = os.environ.get(name) or default
+    if value is None:
+        raise SettingError(f"setting {name} is missing: give an https:// URL")
+    return allowed_url(value, f"setting {name}")
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 10_000_000:
+        raise SettingError(f"setting {name} has to be a number of seconds above 0, not {text!r}")
+    return value
+
+
+def _seconds(name: str, default: str) -> float:
+    return _number(name, os.environ.get(name) or default)
+
+
+def _delays(name: str, default: str) -> tuple[float, ...]:
+    text = os.environ.get(name) or default
+    return tuple(_number(name, part.strip()) for part in text.split(","))

@@ -1,0 +1,122 @@
+"""One step's life: its states, the arrows between them, and the row that holds it."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from shared.routes import Route, StepPlan
+
+HISTORY_LENGTH = 40
+MAX_TEXT = 2000
+
+
+class State(StrEnum):
+    """Where a step stands. What each one waits for is its row's `due`."""
+
+    READY = "ready"  # due: now
+    RUNNING = "running"  # due: the end of the lease
+    WAITING = "waiting"  # a long operation runs at the target; due: the next check
+    RETRY = "retry"  # due: not before
+    IN_DOUBT = "in_doubt"  # nobody knows whether the target did it; due: the next probe
+    SUCCEEDED = "succeeded"
+    SUPERSEDED = "superseded"
+    PARKED = "parked"  # a person has to say whether it happened
+    DEAD = "dead"
+
+
+ENDED = frozenset({State.SUCCEEDED, State.SUPERSEDED, State.PARKED, State.DEAD})
+
+ARROWS: dict[State, frozenset[State]] = {
+    # READY and RETRY reach RETRY and DEAD without a claim when the step fails before it acts (credentials, rendering)
+    State.READY: frozenset({State.RUNNING, State.RETRY, State.DEAD, State.SUPERSEDED}),
+    State.RETRY: frozenset({State.RUNNING, State.RETRY, State.DEAD, State.SUPERSEDED}),
+    # RUNNING -> RUNNING notes progress without giving up the claim
+    State.RUNNING: frozenset(
+        {State.RUNNING, State.SUCCEEDED, State.WAITING, State.RETRY, State.DEAD, State.IN_DOUBT, State.PARKED}
+    ),
+    State.WAITING: frozenset({State.WAITING, State.SUCCEEDED, State.DEAD}),
+    State.IN_DOUBT: frozenset(
+        {State.IN_DOUBT, State.SUCCEEDED, State.WAITING, State.RUNNING, State.RETRY, State.DEAD, State.PARKED}
+    ),
+    State.PARKED: frozenset({State.READY, State.SUCCEEDED}),
+    State.DEAD: frozenset({State.READY, State.SUCCEEDED}),
+    State.SUCCEEDED: frozenset(),
+    State.SUPERSEDED: frozenset(),
+}
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """One line of a step's history: when it came to a state, and why."""
+
+    at: datetime
+    state: State
+    note: str = ""
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the table `steps`. Changed only by the ledger, with a conditional write."""
+
+    event_id: str
+    id: str
+    route: str
+    name: str
+    target: str
+    on_failure_of: str = ""
+    state: State = State.READY
+    due: datetime
+    created: datetime
+    claimed: datetime | None = None
+    ended: datetime | None = None
+    fence: int = 0
+    attempts: int = 0
+    replays: int = 0
+    misses: int = 0
+    progress: dict[str, Any] = {}
+    outcome: str = ""
+    reason: str = ""
+    ref: str = ""
+    link: str = ""
+    history: tuple[Moment, ...] = ()
+    etag: str = ""
+
+    @property
+    def key(self) -> str:
+        """The step key K, 64 hex: one effect at the target per key."""
+        text = "/".join((self.event_id, self.id, str(self.replays)))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def new_step(event_id: str, route: Route, plan: StepPlan, now: datetime, on_failure_of: str = "") -> Step:
+    """Return the row of a step whose turn has come. `on_failure_of` is the id of the failed step it tells of."""
+    part = f"{route.name}.on_failure.{plan.id}" if on_failure_of else f"{route.name}.{plan.id}"
+    return Step(
+        event_id=event_id,
+        id=part,
+        route=route.name,
+        name=plan.id,
+        target=plan.target,
+        on_failure_of=on_failure_of,
+        due=now,
+        created=now,
+        history=(Moment(now, State.READY),),
+    )
+
+
+def moved(step: Step, now: datetime, state: State, **changes: Any) -> Step:
+    """Return the step as it is after an arrow, its history told on. Raises ValueError for an arrow that is none."""
+    if state not in ARROWS[step.state]:
+        raise ValueError(f"no arrow leads from {step.state} to {state}")
+    for name in ("outcome", "reason"):
+        changes[name] = str(changes.get(name, ""))[:MAX_TEXT]
+    if state in ENDED:
+        changes["ended"] = now
+    history = step.history
+    if state is not step.state or changes["reason"]:
+        note = changes["reason"] or changes["outcome"]
+        history = (*step.history, Moment(now, state, note[:300]))[-HISTORY_LENGTH:]
+    return msgspec.structs.replace(step, state=state, history=history, **changes)

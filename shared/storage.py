@@ -1,0 +1,129 @@
+"""The door to the storage account: queues, tables, blobs, by connection string or by identity.
+
+The account is the one of `AzureWebJobsStorage`, in both forms the Functions host knows: a connection string, or
+`AzureWebJobsStorage__accountName` / `AzureWebJobsStorage__queueServiceUri` and its kin with the app's identity.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+from functools import cache
+from typing import TYPE_CHECKING
+
+from shared.errors import SettingError
+from shared.settings import storage_setting
+
+if TYPE_CHECKING:
+    from azure.data.tables import TableClient, TableServiceClient
+    from azure.storage.blob import ContainerClient
+    from azure.storage.queue import QueueClient
+
+MAX_DELAY_SECONDS = 6 * 24 * 3600.0  # a message's visibility may be put off by at most 7 days
+FOR_EVER = -1  # the service's default is to drop a message after 7 days
+CONTAINER = "relay-events"
+
+
+def send(queue: str, text: str, delay: float = 0.0) -> None:
+    """Put a message on a queue, visible after `delay` seconds. The queue is created if it is missing."""
+    from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+
+    visible_in = math.ceil(min(max(delay, 0.0), MAX_DELAY_SECONDS))  # whole seconds, never too early
+    client = _queue(queue)
+    try:
+        client.send_message(text, visibility_timeout=visible_in, time_to_live=FOR_EVER)
+    except ResourceNotFoundError:
+        with suppress(ResourceExistsError):
+            client.create_queue()
+        client.send_message(text, visibility_timeout=visible_in, time_to_live=FOR_EVER)
+
+
+def table(name: str) -> TableClient:
+    """Return the client of a table. Whoever writes first creates the table: see `create_table`."""
+    return _tables().get_table_client(name)
+
+
+def create_table(name: str) -> None:
+    """Create the table unless it is there."""
+    _tables().create_table_if_not_exists(name)
+
+
+def write_blob(name: str, text: str) -> None:
+    """Store a text under a name in the app's container, over what stood there."""
+    from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+
+    container = _container()
+    try:
+        container.upload_blob(name, text.encode(), overwrite=True)
+    except ResourceNotFoundError:
+        with suppress(ResourceExistsError):
+            container.create_container()
+        container.upload_blob(name, text.encode(), overwrite=True)
+
+
+def read_blob(name: str) -> str:
+    """Return the text stored under a name."""
+    return bytes(_container().download_blob(name).readall()).decode()
+
+
+def read_blob_url(url: str) -> str:
+    """Return the text of a blob named by its URL, read as this app's identity unless the URL bears its own SAS."""
+    from azure.storage.blob import BlobClient
+
+    from shared.identity import credential
+
+    known = storage_setting()
+    if known and url.startswith(_endpoint_of(known)):
+        name = url[len(_endpoint_of(known)) :].strip("/").split("/", 1)
+        client = BlobClient.from_connection_string(known, container_name=name[0], blob_name=name[1])
+    else:
+        client = BlobClient.from_blob_url(url, credential=None if "sig=" in url else credential())
+    return bytes(client.download_blob().readall()).decode()
+
+
+def _endpoint_of(connection_string: str) -> str:
+    from azure.storage.blob import BlobServiceClient
+
+    return str(BlobServiceClient.from_connection_string(connection_string).url)
+
+
+@cache
+def _queue(name: str) -> QueueClient:
+    from azure.storage.queue import QueueClient, TextBase64EncodePolicy
+
+    policy = TextBase64EncodePolicy()  # what the host's trigger expects by default
+    if connection_string := storage_setting():
+        return QueueClient.from_connection_string(connection_string, name, message_encode_policy=policy)
+    from shared.identity import credential
+
+    return QueueClient(_service_url("queue"), name, credential=credential(), message_encode_policy=policy)
+
+
+@cache
+def _tables() -> TableServiceClient:
+    from azure.data.tables import TableServiceClient
+
+    if connection_string := storage_setting():
+        return TableServiceClient.from_connection_string(connection_string)
+    from shared.identity import credential
+
+    return TableServiceClient(_service_url("table"), credential=credential())
+
+
+@cache
+def _container() -> ContainerClient:
+    from azure.storage.blob import ContainerClient
+
+    if connection_string := storage_setting():
+        return ContainerClient.from_connection_string(connection_string, CONTAINER)
+    from shared.identity import credential
+
+    return ContainerClient(_service_url("blob"), CONTAINER, credential=credential())
+
+
+def _service_url(service: str) -> str:
+    url = storage_setting(f"{service}ServiceUri")
+    account = storage_setting("accountName")
+    if not url and not account:
+        raise SettingError("setting AzureWebJobsStorage (or AzureWebJobsStorage__accountName) is missing")
+    return url or f"https://{account}.{service}.core.windows.net"

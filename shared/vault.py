@@ -1,0 +1,172 @@
+"""Secrets from Key Vault: the two newest enabled versions of each, cached, refreshed on need, kept through outages.
+
+Rotation needs two valid versions at once: the sender's webhook still signs with the old one while the new one is
+already in the vault. Rules (docs/decisions and README say them to operators):
+ * a cached secret is fresh for SECRET_CACHE_SECONDS, so a disabled version is refused after that time at the latest;
+ * a signature that doesn't match asks for one early refresh, at most one per secret in 30 s, so that nobody can make
+   this app hammer the vault by sending rubbish;
+ * while the vault can't be asked, the last known good secret serves for up to 24 h.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import cache
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from shared.errors import SecretUnusable, VaultUnavailable
+from shared.settings import is_loopback, settings
+
+if TYPE_CHECKING:
+    from azure.keyvault.secrets import SecretClient
+
+MINIMUM_BYTES = 16
+EARLY_REFRESH_SECONDS = 30.0
+RETRY_AFTER_FAILURE_SECONDS = 5.0
+NEWS_SECONDS = 1.0  # read so short a time ago, the vault has no news: the early refresh is kept for later
+LAST_KNOWN_GOOD_SECONDS = 24 * 3600.0
+VERSIONS = 2
+
+
+class _Entry(msgspec.Struct):
+    lock: threading.Lock
+    values: tuple[str, ...] = ()
+    unusable: str = ""
+    read_at: float = -LAST_KNOWN_GOOD_SECONDS
+    asked_at: float = -LAST_KNOWN_GOOD_SECONDS
+    refused_at: float = -LAST_KNOWN_GOOD_SECONDS
+    failed: str = ""
+
+
+_entries: dict[str, _Entry] = {}
+_entries_lock = threading.Lock()
+
+
+def secret(name: str) -> str:
+    """Return the newest enabled version of a secret, for use as a password or URL. Raises as `versions` does."""
+    return _current(name)[0]
+
+
+def versions(name: str) -> tuple[bytes, ...]:
+    """Return the valid versions of a signing secret, newest first.
+
+    Raises SecretUnusable (the vault's content has to be mended) or VaultUnavailable (try again later).
+    """
+    values = _current(name)
+    short = [value for value in values if len(value.encode()) < MINIMUM_BYTES]
+    if short:
+        raise SecretUnusable(f"secret {name!r} is shorter than {MINIMUM_BYTES} bytes: too short to sign with")
+    return tuple(value.encode() for value in values)
+
+
+def refresh_early(name: str) -> bool:
+    """Ask the vault before the cache time is over, since a signature didn't match.
+
+    Returns False when that was done less than 30 s ago, or the answer is no news. Raises VaultUnavailable when it
+    was due and the vault can't be asked: then nobody knows whether the signature is wrong.
+    """
+    entry = _entry(name)
+    with entry.lock:
+        now = time.monotonic()
+        if now - entry.refused_at < EARLY_REFRESH_SECONDS:
+            return False
+        if not entry.failed and now - entry.asked_at < NEWS_SECONDS:
+            return False
+        entry.refused_at, before = now, entry.values
+        _read(name, entry)
+        if entry.failed:
+            raise VaultUnavailable(f"Key Vault could not be asked for {name!r}: {entry.failed}")
+        return entry.values != before
+
+
+def _current(name: str) -> tuple[str, ...]:
+    entry = _entry(name)
+    is_old = time.monotonic() - entry.read_at >= settings().secret_cache_seconds
+    # Whoever comes first asks; the others wait only when there is nothing to serve meanwhile.
+    if is_old and entry.lock.acquire(blocking=not _servable(entry)):
+        try:
+            _read_if_due(name, entry)
+        finally:
+            entry.lock.release()
+    if entry.unusable:
+        raise SecretUnusable(entry.unusable)
+    if not _servable(entry):
+        raise VaultUnavailable(f"Key Vault could not be asked for {name!r}: {entry.failed}")
+    return entry.values
+
+
+def _servable(entry: _Entry) -> bool:
+    return bool(entry.values) and time.monotonic() - entry.read_at < LAST_KNOWN_GOOD_SECONDS
+
+
+def _read_if_due(name: str, entry: _Entry) -> None:
+    now = time.monotonic()
+    fresh = now - entry.read_at < settings().secret_cache_seconds
+    failed_just_now = bool(entry.failed) and now - entry.asked_at < RETRY_AFTER_FAILURE_SECONDS
+    if not fresh and not failed_just_now:
+        _read(name, entry)
+
+
+def _read(name: str, entry: _Entry) -> None:
+    from azure.core.exceptions import AzureError, ResourceNotFoundError
+
+    try:
+        entry.values, entry.unusable = _fetch(name), ""
+    except ResourceNotFoundError:
+        entry.values, entry.unusable = (), f"secret {name!r} is not in the Key Vault"
+    except SecretUnusable as error:
+        entry.values, entry.unusable = (), str(error)
+    except AzureError as error:
+        entry.failed = _first_line(error)
+        entry.asked_at = time.monotonic()
+        return
+    entry.failed = ""
+    entry.read_at = entry.asked_at = time.monotonic()
+
+
+def _fetch(name: str) -> tuple[str, ...]:
+    client = _client()
+    enabled = [found for found in client.list_properties_of_secret_versions(name) if found.enabled]
+    newest = sorted(enabled, key=lambda found: found.created_on or 0, reverse=True)[:VERSIONS]
+    if not newest:
+        raise SecretUnusable(f"secret {name!r} has no enabled version in the Key Vault")
+    return tuple(_usable(name, client.get_secret(name, found.version).value) for found in newest)
+
+
+def _usable(name: str, value: str | None) -> str:
+    if not value:
+        raise SecretUnusable(f"secret {name!r} is empty")
+    if value.startswith("@Microsoft.KeyVault("):
+        raise SecretUnusable(f"secret {name!r} holds an unresolved Key Vault reference instead of a secret")
+    return value
+
+
+def _entry(name: str) -> _Entry:
+    with _entries_lock:
+        return _entries.setdefault(name, _Entry(lock=threading.Lock()))
+
+
+@cache
+def _client() -> SecretClient:
+    from azure.keyvault.secrets import SecretClient
+
+    from shared.identity import credential
+
+    url = settings().key_vault_url
+    # The SDK wants the vault's challenge to name the vault's own domain; on this machine there is none.
+    return SecretClient(
+        vault_url=url,
+        credential=credential(),
+        verify_challenge_resource=not is_loopback(url),
+        connection_timeout=4,
+        read_timeout=4,
+        retry_total=1,
+        retry_backoff_factor=0.2,
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
