@@ -1,0 +1,104 @@
+"""Registry Relay on one page: each function, its trigger, and what it hands on.
+
+azure.functions is imported here and nowhere else; what happens is in `handlers/`, imported when first needed, since
+every import up here is paid at each cold start.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, List  # noqa: UP035  # the runtime takes Out[typing.List[str]], not Out[list[str]]
+
+import azure.functions as func
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from shared.messages import StepMessage
+
+app = func.FunctionApp()
+STORAGE = "AzureWebJobsStorage"
+
+
+@app.route("webhooks/{source}", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)  # the signature is the gate
+@app.queue_output("events", queue_name="events", connection=STORAGE)
+def receive_delivery(req: func.HttpRequest, events: func.Out[str]) -> func.HttpResponse:
+    """Verify a registry's delivery and put its event on the queue `events`, before it is answered 202."""
+    from handlers.receive import receive
+
+    headers = {name.lower(): value for name, value in req.headers.items()}
+    answer = receive(req.route_params["source"], headers, req.get_body(), time.time())
+    if answer.message:
+        events.set(answer.message)
+    return _json(answer.status, answer.body, answer.headers)
+
+
+@app.queue_trigger("message", queue_name="events", connection=STORAGE)
+@app.queue_output("steps", queue_name="steps", connection=STORAGE)
+def route_event(message: func.QueueMessage, steps: func.Out[List[str]]) -> None:  # noqa: UP006
+    """Write an event to the ledger and point to the first step of each route that matches."""
+    from handlers.route import route_event
+
+    _point(steps, route_event(message.get_body(), _now()))
+
+
+@app.queue_trigger("message", queue_name="steps", connection=STORAGE)
+@app.queue_output("steps", queue_name="steps", connection=STORAGE)
+def run_step(message: func.QueueMessage, steps: func.Out[List[str]]) -> None:  # noqa: UP006
+    """Take one step one turn further and point to what follows from it."""
+    from handlers.run import run_step
+
+    _point(steps, run_step(message.get_body(), _now))
+
+
+@app.timer_trigger("timer", schedule="%SWEEP_SCHEDULE%")
+@app.queue_output("steps", queue_name="steps", connection=STORAGE)
+def sweep(timer: func.TimerRequest, steps: func.Out[List[str]]) -> None:  # noqa: UP006
+    """Point again to every step that is due or stranded."""
+    from handlers.sweep import sweep
+
+    _point(steps, sweep(_now()))
+
+
+@app.queue_trigger("message", queue_name="events-poison", connection=STORAGE)
+def keep_poisoned_event(message: func.QueueMessage) -> None:
+    """Keep what route_event could not take."""
+    from handlers.operate import keep_poisoned_event
+
+    keep_poisoned_event(message.get_body(), _now())
+
+
+@app.queue_trigger("message", queue_name="steps-poison", connection=STORAGE)
+@app.queue_output("steps", queue_name="steps", connection=STORAGE)
+def retry_poisoned_step(message: func.QueueMessage, steps: func.Out[List[str]]) -> None:  # noqa: UP006
+    """Count what run_step could not take as a failed attempt."""
+    from handlers.operate import retry_poisoned_step
+
+    _point(steps, retry_poisoned_step(message.get_body(), _now))
+
+
+@app.route("health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+def check_health(req: func.HttpRequest) -> func.HttpResponse:
+    """Say whether deliveries can be judged and stored: 200 green, or 503 red with the reasons."""
+    from handlers.operate import health
+
+    healthy, body = health()
+    return _json(200 if healthy else 503, body, {})
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _json(status: int, body: dict[str, object], headers: dict[str, str]) -> func.HttpResponse:
+    return func.HttpResponse(json.dumps(body), status_code=status, headers=headers, mimetype="application/json")
+
+
+def _point(steps: func.Out[List[str]], pointers: Iterable[StepMessage]) -> None:  # noqa: UP006
+    from shared.messages import encode
+
+    texts = [encode(pointer) for pointer in pointers]
+    if texts:
+        steps.set(texts)

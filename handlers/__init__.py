@@ -1,0 +1,1 @@
+"""What the app does, in the order it happens: receive, route, run, sweep, operate."""

@@ -1,0 +1,134 @@
+"""Azure DevOps pipeline: starts a run of a YAML pipeline; with `wait`, follows it to its result.
+
+The service has no idempotency key. A run whose reply was lost is looked for among the recent ones: by the marker, if
+`marker_parameter` names a template parameter that the pipeline declares for it (exact; the sample pipeline's first
+step also cancels a run when an older one bears the same marker), else by its parameters, variables and branch.
+Contract: pipelines.json 7.1 (RunPipelineParameters, Run).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from shared import azure_devops
+from shared.attempts import Answer, Attempt, Succeeded, Waiting
+from shared.errors import PermanentFailure
+from shared.templates import Safe, harmless
+
+CLOCK_SKEW = timedelta(minutes=2)
+CANDIDATES = 50
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`pipeline` is the pipeline's number; `variables` have to be settable at queue time there."""
+
+    organization: str
+    project: str
+    pipeline: int
+    branch: str = ""
+    parameters: dict[str, str] = {}
+    variables: dict[str, str] = {}
+    wait: bool = False
+    wait_hours: float = 24.0
+    marker_parameter: str = ""
+    pat_secret: str = ""
+
+
+TEMPLATED: Mapping[str, Safe] = {"parameters": harmless, "variables": harmless}
+
+
+def connect(options: Options, secret: Callable[[str], str]) -> Any:
+    """Return the SDK's pipelines client."""
+    pat = secret(options.pat_secret) if options.pat_secret else ""
+    return azure_devops.client(azure_devops.connect(options.organization, pat), "pipelines")
+
+
+def start(attempt: Attempt) -> Answer:
+    """Start the run, record its number."""
+    options: Options = attempt.options
+    with azure_devops.answering():
+        run = azure_devops.whole(attempt.connection.run_pipeline(_request(attempt), options.project, options.pipeline))
+    return _started(attempt, run)
+
+
+def check(attempt: Attempt) -> Answer:
+    """Return how the run stands. Raises PermanentFailure if it failed, was canceled or takes too long."""
+    options: Options = attempt.options
+    with azure_devops.answering():
+        run = azure_devops.whole(attempt.connection.get_run(options.project, options.pipeline, attempt.progress["run"]))
+    return _standing(attempt, run)
+
+
+def probe(attempt: Attempt) -> Answer | None:
+    """Return the run that an earlier attempt has started; None if it started none."""
+    options: Options = attempt.options
+    with azure_devops.answering():
+        runs = attempt.connection.list_runs(options.project, options.pipeline)
+        recent = [run for run in runs if _created(run) >= attempt.started - CLOCK_SKEW]
+        for run in sorted(recent, key=lambda run: int(run.id))[-CANDIDATES:]:
+            whole = attempt.connection.get_run(options.project, options.pipeline, run.id)
+            if _is_ours(attempt, whole):
+                return _started(attempt, whole)
+    return None
+
+
+def _request(attempt: Attempt) -> Any:
+    from azure.devops.v7_1.pipelines import models
+
+    options: Options = attempt.options
+    resources = None
+    if options.branch:
+        repository = models.RepositoryResourceParameters(ref_name=_ref(options.branch))
+        resources = models.RunResourcesParameters(repositories={"self": repository})
+    return models.RunPipelineParameters(
+        resources=resources,
+        template_parameters=_parameters(attempt),
+        variables={name: models.Variable(value=value) for name, value in options.variables.items()},
+    )
+
+
+def _parameters(attempt: Attempt) -> dict[str, str]:
+    options: Options = attempt.options
+    marker = {options.marker_parameter: attempt.marker} if options.marker_parameter else {}
+    return {**options.parameters, **marker}
+
+
+def _ref(branch: str) -> str:
+    return branch if branch.startswith("refs/") else f"refs/heads/{branch}"
+
+
+def _started(attempt: Attempt, run: Any) -> Answer:
+    link = azure_devops.web_link(run)
+    if attempt.options.wait:
+        return Waiting(outcome=f"run {run.id} is under way", progress={"run": int(run.id)}, link=link)
+    return Succeeded(outcome=f"run {run.id} was started", ref=str(run.id), link=link)
+
+
+def _standing(attempt: Attempt, run: Any) -> Answer:
+    link = azure_devops.web_link(run)
+    if run.state == "completed":
+        if run.result != "succeeded":
+            raise PermanentFailure(f"run {run.id} ended {run.result}", link=link)
+        return Succeeded(outcome=f"run {run.id} succeeded", ref=str(run.id), link=link)
+    if datetime.now(UTC) - attempt.started > timedelta(hours=attempt.options.wait_hours):
+        raise PermanentFailure(f"run {run.id} is still {run.state} after {attempt.options.wait_hours:g} h", link=link)
+    return Waiting(outcome=f"run {run.id} is under way", link=link)
+
+
+def _created(run: Any) -> datetime:
+    created: datetime = run.created_date
+    return created if created.tzinfo else created.replace(tzinfo=UTC)
+
+
+def _is_ours(attempt: Attempt, run: Any) -> bool:
+    options: Options = attempt.options
+    given = dict(run.template_parameters or {})
+    if options.marker_parameter:
+        return given.get(options.marker_parameter) == attempt.marker
+    variables = {name: variable.value for name, variable in (run.variables or {}).items()}
+    wanted, settings = _parameters(attempt).items(), options.variables.items()
+    return wanted <= given.items() and settings <= variables.items()

@@ -1,0 +1,71 @@
+"""Microsoft Teams: an Adaptive Card to a Workflows URL (the Office 365 connectors and their MessageCard are gone).
+
+Teams can't be asked whether the card came, so it comes at least once, or at most once with `at_most_once`.
+Contract: the Workflows template "Post to a channel when a webhook request is received" (202, 28 KB at most).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from shared.attempts import Answer, Attempt, Succeeded
+from shared.rest import post
+from shared.settings import allowed_url
+from shared.templates import Safe
+
+MAX_TEXT_BYTES, MAX_TITLE_BYTES = 24_000, 2_000  # the card around them has to fit into 28 KB too
+_MARKDOWN = re.compile(r"([\\`*\[\]])")
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`url_secret` names the Key Vault secret that holds the Workflows URL; `text` may use Markdown."""
+
+    url_secret: str
+    text: str
+    title: str = ""
+    at_most_once: bool = False
+
+
+def _escaped(value: str) -> str:
+    return _MARKDOWN.sub(r"\\\1", " ".join(value.split()))
+
+
+TEMPLATED: Mapping[str, Safe] = {"text": _escaped, "title": _escaped}
+
+
+def connect(options: Options, secret: Callable[[str], str]) -> str:
+    """Return the Workflows URL."""
+    return allowed_url(secret(options.url_secret), f"secret {options.url_secret}")
+
+
+def start(attempt: Attempt) -> Answer:
+    """Post the card."""
+    post(attempt.connection, _message(attempt.options), "Teams")
+    return Succeeded(outcome="Teams took the card")
+
+
+def _message(options: Options) -> dict[str, Any]:
+    blocks = [{"type": "TextBlock", "text": _cut(options.text, MAX_TEXT_BYTES), "wrap": True}]
+    if options.title:
+        title = _cut(options.title, MAX_TITLE_BYTES)
+        blocks.insert(0, {"type": "TextBlock", "text": title, "size": "medium", "weight": "bolder", "wrap": True})
+    card = {
+        "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+        "type": "AdaptiveCard",
+        "version": "1.4",
+        "body": blocks,
+    }
+    attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "content": card}
+    return {"type": "message", "attachments": [attachment]}
+
+
+def _cut(text: str, most: int) -> str:
+    """Cut by what the text takes as JSON, where a character outside ASCII takes six bytes or twelve."""
+    while len(json.dumps(text)) > most:
+        text = text[: len(text) * 9 // 10] + "…"
+    return text
