@@ -1,0 +1,157 @@
+"""Azurite, Microsoft's emulator of Azure Storage: `python -m local.azurite install|run`, and a class."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from local import node
+
+HERE = Path(__file__).resolve().parent
+PACKAGE = HERE / "node_modules" / "azurite"
+ACCOUNT = "devstoreaccount1"
+# Not a secret: Azurite's documented key, the same everywhere.
+KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+LISTENING = re.compile(r"Azurite (Blob|Queue|Table) service is successfully listening at http://127\.0\.0\.1:(\d+)")
+
+
+def installed() -> bool:
+    """Whether local/node_modules holds the Azurite that package.json asks for."""
+    wanted = json.loads((HERE / "package.json").read_text())["dependencies"]["azurite"]
+    manifest = PACKAGE / "package.json"
+    return manifest.is_file() and json.loads(manifest.read_text())["version"] == wanted
+
+
+def install() -> None:
+    """Install Azurite, and before it Node from PyPI where the machine's is missing or old."""
+    node.install()
+    if not installed():
+        npm, command = node.npm(), node.node()
+        # Packages' own scripts look for `node` on the path.
+        path = os.pathsep.join([str(command.parent) if command else "", os.environ.get("PATH", "")])
+        arguments = ["ci", "--omit=dev", "--no-audit", "--no-fund"]
+        subprocess.run([*npm, *arguments], cwd=HERE, env={**os.environ, "PATH": path}, check=True)
+
+
+class Azurite:
+    """One storage account on 127.0.0.1: in memory, or in the folder `location` to outlive a restart."""
+
+    def __init__(self, location: Path | None = None) -> None:
+        self._location = location
+        self._process: subprocess.Popen[str] | None = None
+        self._said: deque[str] = deque(maxlen=50)
+        self._found: dict[str, int] = {}
+
+    @property
+    def process(self) -> subprocess.Popen[str]:
+        """The child process."""
+        if self._process is None:
+            raise RuntimeError("Azurite was not started")
+        return self._process
+
+    @property
+    def ports(self) -> tuple[int, int, int]:
+        """The ports of blobs, queues and tables; give them to `start` to come back at the same place."""
+        return self._found["Blob"], self._found["Queue"], self._found["Table"]
+
+    @property
+    def connection_string(self) -> str:
+        """What AzureWebJobsStorage has to be."""
+        endpoints = zip(("Blob", "Queue", "Table"), self.ports, strict=True)
+        places = [f"{kind}Endpoint=http://127.0.0.1:{port}/{ACCOUNT};" for kind, port in endpoints]
+        return f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};" + "".join(places)
+
+    def start(self, ports: tuple[int, int, int] = (0, 0, 0), timeout: float = 60) -> Self:
+        """Start it, on free ports unless given, and wait until it listens; RuntimeError with its output."""
+        self._found.clear()
+        self._process = subprocess.Popen(
+            self._command(ports), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        listening = threading.Event()
+        threading.Thread(target=self._read, args=(self._process, listening), daemon=True).start()
+        listening.wait(timeout)
+        if len(self._found) < 3:
+            self.stop()
+            raise RuntimeError("Azurite did not start:\n" + "".join(self._said))
+        return self
+
+    def _command(self, ports: tuple[int, int, int]) -> list[str]:
+        found = node.node()
+        if found is None or not PACKAGE.is_dir():
+            raise RuntimeError("Azurite is not installed: python -m local.azurite install")
+        command = [str(found), str(PACKAGE / "dist" / "src" / "azurite.js")]
+        command += ["--disableTelemetry", "--skipApiVersionCheck"]
+        for kind, port in zip(("blob", "queue", "table"), ports, strict=True):
+            command += [f"--{kind}Host", "127.0.0.1", f"--{kind}Port", str(port)]
+        kept = ["--location", str(self._location)] if self._location else ["--inMemoryPersistence"]
+        return command + kept
+
+    def _read(self, process: subprocess.Popen[str], listening: threading.Event) -> None:
+        # To the end: Azurite writes a line per request, and would stand still on a full pipe.
+        assert process.stdout is not None
+        for line in process.stdout:
+            self._said.append(line)
+            if match := LISTENING.search(line):
+                self._found[match[1]] = int(match[2])
+            if len(self._found) == 3:
+                listening.set()
+        process.stdout.close()
+        listening.set()
+
+    def stop(self, timeout: float = 10) -> None:
+        """Stop it; what was in memory is gone."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        self.resume()
+        self._process.terminate()
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def pause(self) -> None:
+        """Freeze it: connections are accepted by the kernel, and nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(number)
+
+    def __enter__(self) -> Self:
+        return self.start() if self._process is None else self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def main() -> None:
+    """Install, or run until interrupted and print the connection string."""
+    if sys.argv[1:] == ["install"]:
+        install()
+    elif sys.argv[1:] == ["run"]:
+        with Azurite() as azurite, contextlib.suppress(KeyboardInterrupt):
+            print(azurite.connection_string, flush=True)
+            while azurite.process.poll() is None:
+                time.sleep(1)
+    else:
+        sys.exit("usage: python -m local.azurite install | run")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Everything around the app, started together on this machine: storage, identity, vault, Azure DevOps, chat, workers."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self
+
+from local.azure_devops import AzureDevOps
+from local.azurite import Azurite
+from local.chat import Chat
+from local.identity import Identity
+from local.key_vault import KeyVault
+from local.serving import certificate
+from local.worker import ROOT, Host
+
+ORGANIZATION, PROJECT, DEFINITION, PIPELINE = "ml-governance", "ML Governance V2", 12, 6
+SIGNING_SECRETS = ("wine-dev-webhook", "models-webhook")
+
+
+class System:
+    """The outside world of routes.yaml, and workers on demand. Everything stops at the end of a `with` block.
+
+    The parts are attributes, with their state to be read and their faults to be set: `azurite`, `identity`, `vault`,
+    `devops`, `chat`. Each system has its own storage, so that several may run beside each other.
+    """
+
+    def __init__(self) -> None:
+        self.azurite = Azurite()
+        self.identity = Identity()
+        self.vault = KeyVault(self.identity)
+        self.devops = AzureDevOps(self.identity)
+        self.chat = Chat()
+        self.function_key = secrets.token_urlsafe(24)
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        with self._stack as stack:
+            for part in (self.azurite, self.identity, self.vault, self.devops, self.chat):
+                stack.enter_context(part)
+            self._cache = stack.enter_context(tempfile.TemporaryDirectory(prefix="relay-azure-devops-"))
+            self._furnish()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _furnish(self) -> None:
+        """Set up what routes.yaml names: the secrets, the release definition, the pipeline, the channels."""
+        for name in SIGNING_SECRETS:
+            self.vault.set(name, secrets.token_urlsafe(24))
+        self.vault.set("mlops-teams", self.chat.teams_url())
+        self.vault.set("mlops-slack", self.chat.slack_url())
+        self.devops.add_definition(
+            ORGANIZATION, PROJECT, DEFINITION, name="Wine to production", environments=("Production",)
+        )
+        self.devops.add_pipeline(
+            ORGANIZATION,
+            PROJECT,
+            PIPELINE,
+            name="Model to QA",
+            parameters={"model_name": None, "model_version": None, "relay_marker": ""},
+        )
+
+    def secret(self, name: str) -> str:
+        """Return the newest version of a secret in the vault."""
+        return self.vault.secrets[name][-1].value
+
+    def environment(self, routes: Path = ROOT / "routes.yaml") -> dict[str, str]:
+        """Return the app settings of a worker in this system."""
+        return {
+            "AzureWebJobsStorage": self.azurite.connection_string,
+            "KEY_VAULT_URL": self.vault.url,
+            "REQUESTS_CA_BUNDLE": certificate().ca_file,
+            "AZURE_DEVOPS_URL": self.devops.url,
+            "AZURE_DEVOPS_CACHE_DIR": self._cache,
+            "ROUTES": str(routes),
+            "SWEEP_SCHEDULE": "*/30 * * * * *",
+            "PYTHON_THREADPOOL_THREAD_COUNT": "32",
+            "LOCAL_FUNCTION_KEY": self.function_key,
+            **self.identity.environment,
+        }
+
+    def worker(self, settings: Mapping[str, str] | None = None, log_level: str = "WARNING") -> Host:
+        """Start a worker with these settings over the usual ones. It stops with the system."""
+        host = Host(ROOT, {**self.environment(), **(settings or {})}, log_level=log_level)
+        return self._stack.enter_context(host)
