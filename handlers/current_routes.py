@@ -38,36 +38,39 @@ def current_routes() -> Routes:
     Raises RoutesError for an invalid file: routes that nobody reviewed in this form act on nothing, the former ones
     neither, since other workers may never have seen them. Raises RoutesUnavailable if the file was never read.
     """
-    with _lock:
-        if time.monotonic() - _loaded.looked >= LOOK_AGAIN_SECONDS:
-            _look()
-        if _loaded.problem is not None:
-            raise _loaded.problem
-        if _loaded.routes is None:
-            raise RoutesUnavailable("the routes have not been read")
-        return _loaded.routes
+    # Whoever comes first looks; the others go on with what is known, and wait only if nothing is.
+    if _is_due() and _lock.acquire(blocking=_loaded.routes is None and _loaded.problem is None):
+        try:
+            if _is_due():
+                _look()
+        finally:
+            _lock.release()
+    routes, problem = _loaded.routes, _loaded.problem
+    if problem is not None:
+        raise problem
+    if routes is None:
+        raise RoutesUnavailable("the routes have not been read")
+    return routes
+
+
+def _is_due() -> bool:
+    return time.monotonic() - _loaded.looked >= LOOK_AGAIN_SECONDS
 
 
 def _look() -> None:
-    _loaded.looked = time.monotonic()
     name = settings().routes
     try:
         text = _fetch(name)
+        if text != _loaded.text:
+            _loaded.routes = parse_routes(text, name.rsplit("/", 1)[-1].split("?")[0], rules())
+        _loaded.text, _loaded.problem = text, None
     except RoutesError as error:
         _loaded.text, _loaded.problem = None, error
-        return
     except Exception as error:  # storage and identity fail in many ways; none of them may end the worker
         if _loaded.routes is None:  # else the last known good serves on
-            _loaded.looked = -LOOK_AGAIN_SECONDS
             _loaded.problem = RoutesUnavailable(f"ROUTES could not be fetched: {type(error).__name__}")
-        return
-    if text == _loaded.text:
-        return
-    _loaded.text, _loaded.problem = text, None
-    try:
-        _loaded.routes = parse_routes(text, name.rsplit("/", 1)[-1].split("?")[0], rules())
-    except RoutesError as error:
-        _loaded.problem = error
+            return  # not looked: the next delivery tries again
+    _loaded.looked = time.monotonic()
 
 
 def rules() -> Rules:

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from handlers.current_routes import current_routes
-from handlers.run import Clock, fail_attempt
+from handlers.run import fail_attempt
+from handlers.turn import Clock
 from shared import ledger, vault
 from shared.errors import RelayError, RoutesError, UnknownStep
 from shared.messages import EVENTS_QUEUE, STEPS_QUEUE, StepMessage

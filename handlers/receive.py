@@ -23,7 +23,7 @@ from shared.errors import (
     SettingError,
     VaultUnavailable,
 )
-from shared.messages import EventMessage, encode
+from shared.messages import EventMessage, encode, encode_event
 from shared.routes import Routes, Source
 from shared.signatures import is_same
 
@@ -122,6 +122,6 @@ def _accepted(routes: Routes, delivery: Delivery) -> Answer:
     message = encode(EventMessage(event=event))
     if len(message.encode()) > MAX_MESSAGE_BYTES:
         blob = f"{event.id}.json"
-        storage.write_blob(blob, encode(event))
+        storage.write_blob(blob, encode_event(event))
         message = encode(EventMessage(blob=blob))
     return Answer(202, {**reply, "plan": names}, message=message)

@@ -6,6 +6,7 @@ import logging
 from datetime import datetime
 
 from handlers.current_routes import current_routes
+from handlers.turn import point_to
 from shared import ledger, storage
 from shared.errors import RoutesError, RoutesUnavailable, SettingError
 from shared.messages import (
@@ -16,7 +17,6 @@ from shared.messages import (
     decode_event,
     decode_event_message,
 )
-from shared.steps import State
 
 log = logging.getLogger("relay.route")
 ROUTES_RETRY_SECONDS = 60.0
@@ -37,11 +37,10 @@ def route_event(message: bytes, now: datetime) -> list[StepMessage]:
         log.error("event %s waits, since the routes can't be used: %s", event.id, error)
         storage.send(EVENTS_QUEUE, message.decode(), ROUTES_RETRY_SECONDS)
         return []
-    story = ledger.record(event, envelope.blob, routes.matching(event), now)
-    if not story.routes:
+    matching = routes.matching(event)
+    if not matching:
         log.info("event %s (%s of %s) starts no route", event.id, event.type, event.source)
-    fresh = [step for step in story.steps.values() if step.state is State.READY and step.fence == 0]
-    return [StepMessage(event_key=step.event_id, step=step.id) for step in fresh]
+    return [point_to(step) for step in ledger.record(event, envelope.blob, matching, now)]
 
 
 def _event(envelope: EventMessage) -> Event:

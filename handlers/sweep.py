@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from handlers.turn import point_to
 from shared import ledger
 from shared.errors import UnknownStep
 from shared.messages import StepMessage
@@ -28,4 +29,4 @@ def sweep(now: datetime) -> Iterator[StepMessage]:
         for step in story.steps.values():
             if step.state not in ENDED and step.due + GRACE < now:
                 log.info("step %s of event %s is overdue", step.id, event_id)
-                yield StepMessage(event_key=event_id, step=step.id)
+                yield point_to(step)

@@ -31,11 +31,15 @@ class Succeeded:
 
 @dataclass(frozen=True)
 class Waiting:
-    """A long operation was started and goes on at the target. `progress` is what `check` needs to find it."""
+    """A long operation was started and goes on at the target. `progress` is what `check` needs to find it.
+
+    `check_in` is how many seconds the service asked to be left alone for.
+    """
 
     outcome: str
     progress: dict[str, Any] = field(default_factory=dict)
     link: str = ""
+    check_in: float = 0.0
 
 
 Answer = Succeeded | Waiting
@@ -47,8 +51,8 @@ class Attempt:
 
     `options` is the target's own Options, rendered; `connection` what its `connect` returned; `key` and `marker`
     identify the effect (64 and 32 hex); `progress` is what was saved before; `started` is when the first attempt was
-    claimed, for a probe to look back to; `save` stores progress with a conditional write and raises ClaimLost if
-    another worker has taken over: what it guards has to come after it.
+    claimed, for a probe to look back to; `save` stores progress with a conditional write and raises ClaimLost, with
+    the winner's progress, if another worker has taken over: what it guards has to come after it.
     """
 
     options: Any

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -12,10 +13,11 @@ from typing import Any
 
 from shared.errors import AmbiguousFailure, Failure, PermanentFailure
 from shared.identity import AZURE_DEVOPS_SCOPE, token
-from shared.rest import TIMEOUT_SECONDS, failure_of_error, judge
+from shared.rest import TIMEOUT_SECONDS, failure_of_error, judge, retry_after
 from shared.settings import settings, use_cache_folder
 
 SERVICE = "Azure DevOps"
+_advice = threading.local()
 
 
 @lru_cache(maxsize=16)
@@ -42,6 +44,7 @@ def client(connection: Any, area: str) -> Any:
 @contextmanager
 def answering() -> Iterator[None]:
     """Turn whatever the SDK raises into a Failure. Our hook on the response has judged most outcomes before."""
+    _advice.seconds = 0.0
     from azure.core.exceptions import DeserializationError
     from msrest.exceptions import ClientException, ClientRequestError
 
@@ -59,6 +62,12 @@ def answering() -> Iterator[None]:
         raise failure_of_error(cause, method, SERVICE) from None
     except (ClientException, ValueError) as error:
         raise PermanentFailure(f"{SERVICE}: {error}") from None
+
+
+def advised_delay() -> float:
+    """Return the seconds of the longest Retry-After since `answering` was entered in this thread: Azure DevOps asks
+    for patience with it on a 200 too, before it begins to refuse."""
+    return float(_advice.seconds)
 
 
 def whole(resource: Any) -> Any:
@@ -94,6 +103,7 @@ def _credentials(pat: str) -> Any:
 
 def _judge(response: Any, *_: Any, **__: Any) -> None:
     """Judge before the SDK does: it follows redirects, takes a sign-in page for an answer and drops the status."""
+    _advice.seconds = max(getattr(_advice, "seconds", 0.0), retry_after(response.headers))
     judge(response.status_code, response.headers, _message(response), response.request.method, SERVICE)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 class RelayError(Exception):
@@ -38,7 +39,14 @@ class VaultUnavailable(RelayError):
 
 
 class ClaimLost(RelayError):
-    """The row was changed by somebody else since it was read: whoever changed it goes on, we stop."""
+    """The row was changed by somebody else since it was read: whoever changed it goes on, we stop.
+
+    `progress` is what stands in the row now, where the loser has asked.
+    """
+
+    def __init__(self, reason: str, progress: Mapping[str, Any] | None = None) -> None:
+        super().__init__(reason)
+        self.progress = progress or {}
 
 
 class UnknownStep(RelayError):
@@ -46,20 +54,18 @@ class UnknownStep(RelayError):
 
 
 class Failure(RelayError):
-    """A step did not succeed. `reason` is for a person, `link` leads to where more is to be seen."""
+    """A step did not succeed. `reason` is for a person, `link` leads to where more is to be seen, `retry_after` is how
+    many seconds the service asked to be left alone for."""
 
-    def __init__(self, reason: str, link: str = "") -> None:
+    def __init__(self, reason: str, link: str = "", retry_after: float = 0.0) -> None:
         super().__init__(reason)
         self.reason = reason
         self.link = link
+        self.retry_after = retry_after
 
 
 class TransientFailure(Failure):
-    """A definite no that may be a yes later: nothing was done at the target. `retry_after` in seconds."""
-
-    def __init__(self, reason: str, link: str = "", retry_after: float = 0.0) -> None:
-        super().__init__(reason, link)
-        self.retry_after = retry_after
+    """A definite no that may be a yes later: nothing was done at the target."""
 
 
 class PermanentFailure(Failure):
@@ -67,8 +73,4 @@ class PermanentFailure(Failure):
 
 
 class AmbiguousFailure(Failure):
-    """Nobody knows whether the target did it: the reply was lost, unreadable, or a 5xx. `retry_after` in seconds."""
-
-    def __init__(self, reason: str, link: str = "", retry_after: float = 0.0) -> None:
-        super().__init__(reason, link)
-        self.retry_after = retry_after
+    """Nobody knows whether the target did it: the reply was lost, unreadable, or a 5xx."""

@@ -20,7 +20,7 @@ import msgspec
 
 from shared import storage
 from shared.errors import ClaimLost, UnknownStep
-from shared.messages import Event, decode_event, encode
+from shared.messages import Event, decode_event, encode_event
 from shared.routes import Route
 from shared.steps import ENDED, State, Step, moved, new_step
 
@@ -44,8 +44,12 @@ class Story(msgspec.Struct, frozen=True):
         return all(step.state in ENDED for step in self.steps.values())
 
 
-def record(event: Event, blob: str, routes: Iterable[Route], now: datetime) -> Story:
-    """Write an event with the first step of each of its routes, unless it is known; return what is known then."""
+def record(event: Event, blob: str, routes: Iterable[Route], now: datetime) -> list[Step]:
+    """Write an event with the first step of each of its routes, unless it is known.
+
+    Returns the steps that nobody has claimed yet: those just written or, if the event is known, those whose pointers
+    may have been lost.
+    """
     routes = list(routes)
     steps = [new_step(event.id, route, route.steps[0], now) for route in routes]
     rows = [*map(_step_row, steps), *(_route_row(event.id, route) for route in routes)]
@@ -61,7 +65,9 @@ def record(event: Event, blob: str, routes: Iterable[Route], now: datetime) -> S
         if not _is_conflict(error):
             raise
         _complete(event.id, rows)
-    return read(event.id)
+        known = read(event.id).steps.values()
+        return [step for step in known if step.state is State.READY and step.fence == 0]
+    return steps
 
 
 def read(event_id: str) -> Story:
@@ -113,6 +119,17 @@ def open_events() -> Iterator[str]:
             yield str(row["RowKey"])
     except ResourceNotFoundError:
         return  # no event has come yet
+
+
+def events() -> Iterator[str]:
+    """Yield the ids of all events in the ledger."""
+    from azure.core.exceptions import ResourceNotFoundError
+
+    try:
+        for row in storage.table(STEPS).query_entities("RowKey eq 'event'", select=["PartitionKey"]):
+            yield str(row["PartitionKey"])
+    except ResourceNotFoundError:
+        return
 
 
 def marker(step: Step) -> str:
@@ -194,7 +211,7 @@ def _event_row(event: Event, blob: str) -> dict[str, Any]:
     return {
         "PartitionKey": event.id,
         "RowKey": "event",
-        "event": "" if blob else encode(event),
+        "event": "" if blob else encode_event(event),
         "blob": blob,
         "source": event.source,
         "type": event.type,

@@ -35,6 +35,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     payload: str = ""
 
 
+PREFIX = "relay "
+"""What every queue message begins with. The Functions host parses an output that looks like JSON and prints it anew:
+indented, and with every text that looks like a date rewritten. What does not look like JSON it leaves alone."""
+
+
 class EventMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What lies in the queue `events`: the event itself or, if it is too large, the blob that holds it."""
 
@@ -70,9 +75,9 @@ def identify(
     return hashlib.sha256(msgspec.json.encode(meaning, order="sorted")).hexdigest()
 
 
-def encode(message: EventMessage | StepMessage | Event) -> str:
-    """Return the message as JSON text."""
-    return msgspec.json.encode(message).decode()
+def encode_event(event: Event) -> str:
+    """Return the event as the JSON text that ledger and blobs keep."""
+    return msgspec.json.encode(event).decode()
 
 
 def decode_event(text: bytes | str) -> Event:
@@ -80,11 +85,22 @@ def decode_event(text: bytes | str) -> Event:
     return msgspec.json.decode(text, type=Event)
 
 
-def decode_event_message(text: bytes | str) -> EventMessage:
-    """Return the message of a JSON text. Raises msgspec.DecodeError for anything else."""
-    return msgspec.json.decode(text, type=EventMessage)
+def encode(message: EventMessage | StepMessage) -> str:
+    """Return the message as the text that lies in its queue."""
+    return PREFIX + msgspec.json.encode(message).decode()
 
 
-def decode_step_message(text: bytes | str) -> StepMessage:
-    """Return the pointer of a JSON text. Raises msgspec.DecodeError for anything else."""
-    return msgspec.json.decode(text, type=StepMessage)
+def decode_event_message(body: bytes) -> EventMessage:
+    """Return the message of a queue text. Raises msgspec.DecodeError for anything else."""
+    return msgspec.json.decode(_json_of(body), type=EventMessage)
+
+
+def decode_step_message(body: bytes) -> StepMessage:
+    """Return the pointer of a queue text. Raises msgspec.DecodeError for anything else."""
+    return msgspec.json.decode(_json_of(body), type=StepMessage)
+
+
+def _json_of(body: bytes) -> bytes:
+    if not body.startswith(PREFIX.encode()):
+        raise msgspec.DecodeError("this message was not written by the relay")
+    return body[len(PREFIX) :]

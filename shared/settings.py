@@ -59,9 +59,13 @@ def is_loopback(url: str) -> bool:
 
 def allowed_url(url: str, what: str) -> str:
     """Return the URL without a slash at its end. Raises SettingError unless it is https, or on loopback."""
-    parts = urlsplit(url)
-    secure = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(url))
-    if not secure or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        secure = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(url))
+        usable = secure and bool(parts.hostname)
+    except ValueError:
+        usable = False
+    if not usable:
         raise SettingError(f"{what} has to be an https:// URL (http only on this machine)")
     return url.rstrip("/")
 

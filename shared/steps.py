@@ -112,11 +112,12 @@ def moved(step: Step, now: datetime, state: State, **changes: Any) -> Step:
     if state not in ARROWS[step.state]:
         raise ValueError(f"no arrow leads from {step.state} to {state}")
     for name in ("outcome", "reason"):
-        changes[name] = str(changes.get(name, ""))[:MAX_TEXT]
+        kept = getattr(step, name) if state is step.state else ""
+        changes[name] = str(changes.get(name, kept))[:MAX_TEXT]
     if state in ENDED:
         changes["ended"] = now
     history = step.history
-    if state is not step.state or changes["reason"]:
+    if state is not step.state or changes["reason"] != step.reason:
         note = changes["reason"] or changes["outcome"]
         history = (*step.history, Moment(now, state, note[:300]))[-HISTORY_LENGTH:]
     return msgspec.structs.replace(step, state=state, history=history, **changes)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shared.errors import SettingError
 from shared.settings import storage_setting
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 MAX_DELAY_SECONDS = 6 * 24 * 3600.0  # a message's visibility may be put off by at most 7 days
 FOR_EVER = -1  # the service's default is to drop a message after 7 days
 CONTAINER = "relay-events"
+# The SDK's own patience (15, 30, 60 s) outlasts a sender's; retries over minutes are the queue's work, not a call's.
+_PATIENCE: dict[str, Any] = {"retry_total": 2, "initial_backoff": 1, "increment_base": 2, "connection_timeout": 5}
 
 
 def send(queue: str, text: str, delay: float = 0.0) -> None:
@@ -93,10 +95,10 @@ def _queue(name: str) -> QueueClient:
 
     policy = TextBase64EncodePolicy()  # what the host's trigger expects by default
     if connection_string := storage_setting():
-        return QueueClient.from_connection_string(connection_string, name, message_encode_policy=policy)
+        return QueueClient.from_connection_string(connection_string, name, message_encode_policy=policy, **_PATIENCE)
     from shared.identity import credential
 
-    return QueueClient(_service_url("queue"), name, credential=credential(), message_encode_policy=policy)
+    return QueueClient(_service_url("queue"), name, credential=credential(), message_encode_policy=policy, **_PATIENCE)
 
 
 @cache
@@ -104,10 +106,10 @@ def _tables() -> TableServiceClient:
     from azure.data.tables import TableServiceClient
 
     if connection_string := storage_setting():
-        return TableServiceClient.from_connection_string(connection_string)
+        return TableServiceClient.from_connection_string(connection_string, retry_total=2)
     from shared.identity import credential
 
-    return TableServiceClient(_service_url("table"), credential=credential())
+    return TableServiceClient(_service_url("table"), credential=credential(), retry_total=2)
 
 
 @cache
@@ -115,10 +117,10 @@ def _container() -> ContainerClient:
     from azure.storage.blob import ContainerClient
 
     if connection_string := storage_setting():
-        return ContainerClient.from_connection_string(connection_string, CONTAINER)
+        return ContainerClient.from_connection_string(connection_string, CONTAINER, **_PATIENCE)
     from shared.identity import credential
 
-    return ContainerClient(_service_url("blob"), CONTAINER, credential=credential())
+    return ContainerClient(_service_url("blob"), CONTAINER, credential=credential(), **_PATIENCE)
 
 
 def _service_url(service: str) -> str:

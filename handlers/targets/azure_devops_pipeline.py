@@ -1,13 +1,15 @@
 """Azure DevOps pipeline: starts a run of a YAML pipeline; with `wait`, follows it to its result.
 
-The service has no idempotency key. A run whose reply was lost is looked for among the recent ones: by the marker, if
-`marker_parameter` names a template parameter that the pipeline declares for it (exact; the sample pipeline's first
-step also cancels a run when an older one bears the same marker), else by its parameters, variables and branch.
-Contract: pipelines.json 7.1 (RunPipelineParameters, Run).
+The service has no idempotency key. A run whose reply was lost is looked for among the recent ones. With
+`marker_parameter`, a template parameter that the pipeline declares for it, it is known by its marker, exactly. Without,
+it is known by its parameters and variables; each run whose reply did come is tagged with its marker, so that the run of
+one event is not taken for that of another.
+Contract: pipelines.json 7.1 (RunPipelineParameters, Run), build.json 7.1 (tags; a run is a build).
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,9 +18,11 @@ import msgspec
 
 from shared import azure_devops
 from shared.attempts import Answer, Attempt, Succeeded, Waiting
-from shared.errors import PermanentFailure
+from shared.errors import Failure, PermanentFailure
 from shared.templates import Safe, harmless
 
+log = logging.getLogger("relay.targets")
+TAG = "relay-"
 CLOCK_SKEW = timedelta(minutes=2)
 CANDIDATES = 50
 
@@ -42,38 +46,42 @@ TEMPLATED: Mapping[str, Safe] = {"parameters": harmless, "variables": harmless}
 
 
 def connect(options: Options, secret: Callable[[str], str]) -> Any:
-    """Return the SDK's pipelines client."""
+    """Return the SDK's connection to the organization."""
     pat = secret(options.pat_secret) if options.pat_secret else ""
-    return azure_devops.client(azure_devops.connect(options.organization, pat), "pipelines")
+    return azure_devops.connect(options.organization, pat)
 
 
 def start(attempt: Attempt) -> Answer:
     """Start the run, record its number."""
     options: Options = attempt.options
     with azure_devops.answering():
-        run = azure_devops.whole(attempt.connection.run_pipeline(_request(attempt), options.project, options.pipeline))
-    return _started(attempt, run)
+        run = _pipelines(attempt).run_pipeline(_request(attempt), options.project, options.pipeline)
+        return _started(attempt, azure_devops.whole(run))
 
 
 def check(attempt: Attempt) -> Answer:
     """Return how the run stands. Raises PermanentFailure if it failed, was canceled or takes too long."""
     options: Options = attempt.options
     with azure_devops.answering():
-        run = azure_devops.whole(attempt.connection.get_run(options.project, options.pipeline, attempt.progress["run"]))
-    return _standing(attempt, run)
+        found = _pipelines(attempt).get_run(options.project, options.pipeline, attempt.progress["run"])
+        return _standing(attempt, azure_devops.whole(found))
 
 
 def probe(attempt: Attempt) -> Answer | None:
     """Return the run that an earlier attempt has started; None if it started none."""
     options: Options = attempt.options
     with azure_devops.answering():
-        runs = attempt.connection.list_runs(options.project, options.pipeline)
+        runs = _pipelines(attempt).list_runs(options.project, options.pipeline)
         recent = [run for run in runs if _created(run) >= attempt.started - CLOCK_SKEW]
         for run in sorted(recent, key=lambda run: int(run.id))[-CANDIDATES:]:
-            whole = attempt.connection.get_run(options.project, options.pipeline, run.id)
+            whole = azure_devops.whole(_pipelines(attempt).get_run(options.project, options.pipeline, run.id))
             if _is_ours(attempt, whole):
                 return _started(attempt, whole)
     return None
+
+
+def _pipelines(attempt: Attempt) -> Any:
+    return azure_devops.client(attempt.connection, "pipelines")
 
 
 def _request(attempt: Attempt) -> Any:
@@ -102,10 +110,22 @@ def _ref(branch: str) -> str:
 
 
 def _started(attempt: Attempt, run: Any) -> Answer:
+    if not attempt.options.marker_parameter:
+        _tag(attempt, run)
     link = azure_devops.web_link(run)
     if attempt.options.wait:
-        return Waiting(outcome=f"run {run.id} is under way", progress={"run": int(run.id)}, link=link)
+        return _under_way(run, link)
     return Succeeded(outcome=f"run {run.id} was started", ref=str(run.id), link=link)
+
+
+def _tag(attempt: Attempt, run: Any) -> None:
+    """Tell whose run it is. It runs all the same without, so a failure to tag it is no failure of the step."""
+    try:
+        with azure_devops.answering():
+            builds = azure_devops.client(attempt.connection, "build")
+            builds.add_build_tag(attempt.options.project, run.id, TAG + attempt.marker)
+    except Failure as failure:
+        log.warning("run %s could not be tagged: %s", run.id, failure.reason)
 
 
 def _standing(attempt: Attempt, run: Any) -> Answer:
@@ -116,7 +136,12 @@ def _standing(attempt: Attempt, run: Any) -> Answer:
         return Succeeded(outcome=f"run {run.id} succeeded", ref=str(run.id), link=link)
     if datetime.now(UTC) - attempt.started > timedelta(hours=attempt.options.wait_hours):
         raise PermanentFailure(f"run {run.id} is still {run.state} after {attempt.options.wait_hours:g} h", link=link)
-    return Waiting(outcome=f"run {run.id} is under way", link=link)
+    return _under_way(run, link)
+
+
+def _under_way(run: Any, link: str) -> Waiting:
+    delay = azure_devops.advised_delay()
+    return Waiting(outcome=f"run {run.id} is under way", progress={"run": int(run.id)}, link=link, check_in=delay)
 
 
 def _created(run: Any) -> datetime:
@@ -130,5 +155,8 @@ def _is_ours(attempt: Attempt, run: Any) -> bool:
     if options.marker_parameter:
         return given.get(options.marker_parameter) == attempt.marker
     variables = {name: variable.value for name, variable in (run.variables or {}).items()}
-    wanted, settings = _parameters(attempt).items(), options.variables.items()
-    return wanted <= given.items() and settings <= variables.items()
+    if not (options.parameters.items() <= given.items() and options.variables.items() <= variables.items()):
+        return False
+    tags = azure_devops.client(attempt.connection, "build").get_build_tags(options.project, run.id)
+    owners = {tag for tag in tags if tag.startswith(TAG)}
+    return not owners or TAG + attempt.marker in owners

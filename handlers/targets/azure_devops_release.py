@@ -8,6 +8,7 @@ Contract: release.json 7.1 (ReleaseStartMetadata, ReleaseUpdateMetadata).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
@@ -16,9 +17,10 @@ import msgspec
 
 from shared import azure_devops
 from shared.attempts import Answer, Attempt, Succeeded
-from shared.errors import ClaimLost, PermanentFailure, TransientFailure
+from shared.errors import ClaimLost, Failure
 from shared.templates import Safe, as_is, harmless
 
+log = logging.getLogger("relay.targets")
 PROPERTY = "registry-relay.marker"
 CLOCK_SKEW = timedelta(minutes=10)
 LISTED = 200
@@ -93,8 +95,10 @@ def _artifact(models: Any, artifact: Artifact) -> Any:
 def _record(attempt: Attempt, release: int) -> int:
     try:
         attempt.save({"release": release})
-    except ClaimLost:
-        _abandon(attempt, release)
+    except ClaimLost as lost:
+        # without a record the winner may still find this draft and take it for its own
+        if lost.progress.get("release", release) != release:
+            _abandon(attempt, release)
         raise
     return release
 
@@ -107,8 +111,8 @@ def _abandon(attempt: Attempt, release: int) -> None:
         with azure_devops.answering():
             update = models.ReleaseUpdateMetadata(status="abandoned", comment="another worker was first")
             attempt.connection.update_release_resource(update, attempt.options.project, release)
-    except (PermanentFailure, TransientFailure):
-        return
+    except Failure as failure:
+        log.warning("draft %s could not be abandoned: %s", release, failure.reason)
 
 
 def _activate(attempt: Attempt, release: int) -> Succeeded:

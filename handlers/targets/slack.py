@@ -3,6 +3,7 @@ once with `at_most_once`. Contract: api.slack.com/messaging/webhooks (200 `ok`; 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -13,6 +14,7 @@ from shared.settings import allowed_url
 from shared.templates import Safe
 
 MAX_TEXT = 30_000  # Slack cuts at 40,000
+_HALF_ESCAPE = re.compile(r"&[a-z]{0,3}$")  # what is left of `&amp;` where the text was cut
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,5 +39,6 @@ def connect(options: Options, secret: Callable[[str], str]) -> str:
 
 def start(attempt: Attempt) -> Answer:
     """Post the message."""
-    post(attempt.connection, {"text": attempt.options.text[:MAX_TEXT]}, "Slack")
+    text = _HALF_ESCAPE.sub("", attempt.options.text[:MAX_TEXT])
+    post(attempt.connection, {"text": text}, "Slack")
     return Succeeded(outcome="Slack took the message")

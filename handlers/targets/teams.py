@@ -19,7 +19,8 @@ from shared.settings import allowed_url
 from shared.templates import Safe
 
 MAX_TEXT_BYTES, MAX_TITLE_BYTES = 24_000, 2_000  # the card around them has to fit into 28 KB too
-_MARKDOWN = re.compile(r"([\\`*\[\]])")
+# an underscore within a word is text; a backslash there would only be seen
+_MARKDOWN = re.compile(r"([\\`*\[\]~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,5 +68,8 @@ def _message(options: Options) -> dict[str, Any]:
 def _cut(text: str, most: int) -> str:
     """Cut by what the text takes as JSON, where a character outside ASCII takes six bytes or twelve."""
     while len(json.dumps(text)) > most:
-        text = text[: len(text) * 9 // 10] + "…"
+        text = text[: len(text) * 9 // 10]
+        if (len(text) - len(text.rstrip("\\"))) % 2:
+            text = text[:-1]  # half of an escape
+        text += "…"
     return text

@@ -1,0 +1,93 @@
+"""What is written when a turn has come to something, and what follows from it.
+
+Each function returns the pointers to the steps that may run now.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+
+from handlers.turn import Turn, point_later, point_to
+from shared import ledger
+from shared.attempts import Answer, Succeeded
+from shared.errors import Failure, PermanentFailure
+from shared.messages import StepMessage
+from shared.settings import settings
+from shared.steps import ENDED, State, Step, new_step
+
+log = logging.getLogger("relay.run")
+MAX_CHECK_SECONDS = 60.0
+
+
+def note(turn: Turn, answer: Answer) -> list[StepMessage]:
+    """Write the target's answer: it has succeeded, or a long operation is under way."""
+    if isinstance(answer, Succeeded):
+        return _succeed(turn, answer)
+    progress = {**turn.step.progress, **answer.progress}
+    link = answer.link or turn.step.link
+    due = turn.later(max(check_delay(turn), answer.check_in))
+    turn.move(State.WAITING, progress=progress, due=due, outcome=answer.outcome, link=link)
+    return point_later(turn)
+
+
+def check_delay(turn: Turn) -> float:
+    """Return the seconds to the next check, a quarter of the time it has taken so far: short operations are noticed
+    soon, long ones cost few calls."""
+    return min(max(turn.age / 4, 1.0), MAX_CHECK_SECONDS)
+
+
+def retry(turn: Turn, failure: Failure) -> list[StepMessage]:
+    """Put the step off for another attempt, or end it if it has had enough."""
+    step = turn.step
+    # before its claim nothing was attempted; it counts all the same, or it would go on for ever
+    attempts = step.attempts if step.state in (State.RUNNING, State.IN_DOUBT) else step.attempts + 1
+    if is_exhausted(attempts):
+        return give_up(turn, failure, attempts)
+    delay = settings().retry_delays[attempts - 1] * random.uniform(0.8, 1.2)  # noqa: S311  # jitter, not a secret
+    due = turn.later(max(delay, failure.retry_after))
+    turn.move(State.RETRY, attempts=attempts, due=due, reason=failure.reason, link=failure.link)
+    return point_later(turn)
+
+
+def is_exhausted(attempts: int) -> bool:
+    """Tell whether so many attempts are all that a step gets."""
+    return attempts > len(settings().retry_delays)
+
+
+def give_up(turn: Turn, failure: Failure, attempts: int) -> list[StepMessage]:
+    """End a step that has had all its attempts."""
+    return end(turn, State.DEAD, PermanentFailure(f"gave up after {attempts} attempts: {failure.reason}", failure.link))
+
+
+def end(turn: Turn, state: State, failure: Failure) -> list[StepMessage]:
+    """End a step that did not succeed, DEAD or PARKED; its route's `on_failure` steps become ready."""
+    step, route = turn.step, turn.story.routes[turn.step.route]
+    following: list[Step] = []
+    if not step.on_failure_of:
+        telling = [new_step(step.event_id, route, plan, turn.clock(), step.id) for plan in route.on_failure]
+        following = [new for new in telling if new.id not in turn.story.steps]
+    log.error("step %s of event %s is %s: %s", step.id, step.event_id, state, failure.reason)
+    turn.move(state, then=following, reason=failure.reason, link=failure.link or step.link)
+    return _ended(turn, following)
+
+
+def _succeed(turn: Turn, answer: Succeeded) -> list[StepMessage]:
+    following = [] if turn.step.on_failure_of else _next(turn)
+    turn.move(State.SUCCEEDED, then=following, outcome=answer.outcome, ref=answer.ref, link=answer.link)
+    return _ended(turn, following)
+
+
+def _next(turn: Turn) -> list[Step]:
+    route = turn.story.routes[turn.step.route]
+    ids = [plan.id for plan in route.steps]
+    rest = route.steps[ids.index(turn.step.name) + 1 :]
+    steps = [new_step(turn.step.event_id, route, plan, turn.clock()) for plan in rest[:1]]
+    return [step for step in steps if step.id not in turn.story.steps]
+
+
+def _ended(turn: Turn, following: list[Step]) -> list[StepMessage]:
+    others = [step for step in turn.story.steps.values() if step.id != turn.step.id]
+    if not following and all(step.state in ENDED for step in others):
+        ledger.close(turn.step.event_id)  # two that end at once may both miss it: then the sweeper closes
+    return [point_to(step) for step in following]
