@@ -72,6 +72,23 @@ def end(turn: Turn, state: State, failure: Failure) -> list[StepMessage]:
     return _ended(turn, following)
 
 
+def follow_up(turn: Turn) -> list[StepMessage]:
+    """Point again to what the end of this step has made ready, and to nothing else.
+
+    Its message came twice; the pointers that its first turn returned may have been lost with its worker.
+    """
+    step, story = turn.step, turn.story
+    plans = [plan.id for plan in story.routes[step.route].steps]
+    following = plans[plans.index(step.name) + 1 :][:1] if not step.on_failure_of else []
+    return [
+        point_to(other)
+        for other in story.steps.values()
+        if other.state is State.READY
+        and other.route == step.route
+        and (other.on_failure_of == step.id or (other.name in following and not other.on_failure_of))
+    ]
+
+
 def _succeed(turn: Turn, answer: Succeeded) -> list[StepMessage]:
     following = [] if turn.step.on_failure_of else _next(turn)
     turn.move(State.SUCCEEDED, then=following, outcome=answer.outcome, ref=answer.ref, link=answer.link)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 
-from handlers.outcomes import check_delay, end, give_up, is_exhausted, note, retry
-from handlers.turn import Clock, Turn, point_later, point_to
+from handlers.outcomes import check_delay, end, follow_up, give_up, is_exhausted, note, retry
+from handlers.turn import Clock, Turn, point_later
 from shared import ledger
 from shared.errors import (
     AmbiguousFailure,
@@ -66,8 +66,7 @@ def _turn(message: bytes, clock: Clock) -> Turn:
 def _take(turn: Turn) -> list[StepMessage]:
     state = turn.step.state
     if state in ENDED:
-        # a message came twice: the pointers that its first turn returned may have been lost with its worker
-        return [point_to(step) for step in turn.story.steps.values() if step.state is State.READY]
+        return follow_up(turn)
     if state is not State.READY and turn.step.due > turn.clock():
         return point_later(turn)
     if state in (State.READY, State.RETRY):

@@ -41,9 +41,9 @@ def main() -> int:
         os.environ.update(system.environment())  # for our own look into the ledger
         worker = system.worker()
         _show_parts(system, worker)
-        succeeded = all([_sample(send, title) for title, send in _samples(system, worker)])
+        results = [_sample(send, title) for title, send in _samples(system, worker)]
         if once:
-            return 0 if succeeded else 1
+            return 0 if all(results) else 1
         _show_how_to_try(system, worker)
         try:
             _tell_of_events(worker)
@@ -169,7 +169,7 @@ def _tell_of_events(worker: Host) -> None:
     """Print each further event once it has ended, until interrupted or the worker is gone."""
     from shared import ledger
 
-    told = {event_id for event_id in ledger.events()}
+    told = set(ledger.events())
     while worker.process.poll() is None:
         time.sleep(0.5)
         for event_id in ledger.events():

@@ -1,4 +1,4 @@
-"""Everything around the app, started together on this machine: storage, identity, vault, Azure DevOps, chat, workers."""
+"""Everything around the app, started together: storage, identity, vault, Azure DevOps, chat, and workers."""
 
 from __future__ import annotations
 

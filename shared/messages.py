@@ -103,4 +103,8 @@ def decode_step_message(body: bytes) -> StepMessage:
 def _json_of(body: bytes) -> bytes:
     if not body.startswith(PREFIX.encode()):
         raise msgspec.DecodeError("this message was not written by the relay")
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(str(error)) from None
     return body[len(PREFIX) :]

@@ -7,6 +7,7 @@ request only asked (GET), asking again is harmless, so these are transient there
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -23,10 +24,11 @@ MAX_RETRY_AFTER = 6 * 3600.0
 def post(url: str, payload: Any, service: str) -> str:
     """POST a JSON payload, without following redirects; return the reply's text. Raises a Failure unless it is 2xx."""
     import requests
+    from urllib3.exceptions import LocationValueError
 
     try:
         reply = requests.post(url, json=payload, timeout=TIMEOUT_SECONDS, allow_redirects=False)
-    except requests.RequestException as error:
+    except (requests.RequestException, LocationValueError) as error:
         raise failure_of_error(error, "POST", service) from None
     judge(reply.status_code, reply.headers, reply.text[:300], "POST", service)
     return reply.text
@@ -52,6 +54,8 @@ def judge(status: int, headers: Mapping[str, str], message: str, method: str, se
 
 def failure_of_error(error: Exception, method: str, service: str) -> Failure:
     """Return the Failure that an exception of requests means: whether the request was sent decides."""
+    if _cannot_be_sent(error):
+        return PermanentFailure(f"the request to {service} can't be made: {_named(error)}")
     if _was_not_sent(error):
         return TransientFailure(f"{service} could not be reached: {_named(error)}")
     return _unclear(f"the reply of {service} was lost: {_named(error)}", method, 0.0)
@@ -65,7 +69,7 @@ def retry_after(headers: Mapping[str, str]) -> float:
     except ValueError:
         try:
             seconds = parsedate_to_datetime(text).timestamp() - time.time()
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             return 0.0
     return min(max(seconds, 0.0), MAX_RETRY_AFTER) if seconds == seconds else 0.0
 
@@ -76,16 +80,25 @@ def _unclear(reason: str, method: str, after: float) -> Failure:
     return AmbiguousFailure(reason, retry_after=after)
 
 
+def _cannot_be_sent(error: Exception) -> bool:
+    """A URL or payload that makes no request: requests raises these as ValueErrors, before it connects."""
+    from requests.exceptions import InvalidHeader, InvalidJSONError, InvalidSchema, InvalidURL, MissingSchema
+    from urllib3.exceptions import LocationValueError
+
+    wrong = (InvalidHeader, InvalidJSONError, InvalidSchema, InvalidURL, MissingSchema, LocationValueError)
+    return isinstance(error, wrong)
+
+
 def _was_not_sent(error: Exception) -> bool:
     import requests
     from urllib3 import exceptions as urllib3
 
-    if isinstance(error, requests.ConnectTimeout | requests.exceptions.SSLError | requests.exceptions.ProxyError):
-        return True
-    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
+    if isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError):
         return True
     cause = error.args[0] if error.args else None
     reason = getattr(cause, "reason", cause)
+    if isinstance(reason, urllib3.SSLError):  # else TLS may have broken after the request was sent
+        return bool(reason.args) and isinstance(reason.args[0], ssl.SSLCertVerificationError)
     return isinstance(reason, urllib3.NewConnectionError | urllib3.ConnectTimeoutError | urllib3.NameResolutionError)
 
 

@@ -92,7 +92,9 @@ def mismatch(when: When, event: Event) -> str:
     """Return why the condition does not hold, as a phrase for a person; empty when it holds."""
     if not matches(when.source, event.source):
         return f"source is {event.source!r}, not {_any_of(when.source)}"
-    if event.type not in EVENT_TYPES or not matches(when.event, event.type):
+    if event.type not in EVENT_TYPES:
+        return f"event {event.type!r} is of no type that routes know"
+    if not matches(when.event, event.type):
         return f"event is {event.type!r}, not {_any_of(when.event)}"
     return _field_mismatch(when, event) or _tag_mismatch(when, event)
 

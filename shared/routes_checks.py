@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from shared.routes import EVENT_TYPES, OneOrMore, Route, Routes, StepPlan, matches
+import msgspec
+
+from shared.routes import EVENT_TYPES, OneOrMore, Route, StepPlan, When, matches
 from shared.routes_lines import Path
 from shared.routes_rules import Problems, Rules, one_of
 from shared.templates import names
@@ -28,27 +30,39 @@ EVENT_FIELDS = frozenset(
 )
 STEP_FIELDS = frozenset({"link", "ref", "outcome"})
 FAILED_FIELDS = frozenset({"failed.step", "failed.reason", "failed.link"})
+MAX_ROUTE_BYTES = 30_000  # a route is kept with each event in a table property, which holds 32 Ki characters
 _STAGED = frozenset({"model_version.stage_changed", "transition_request.created"})
 _ALIASED = frozenset(type for type in EVENT_TYPES if "_alias." in type)
 
 
-def check_routes(routes: Routes, rules: Rules, problems: Problems) -> None:
+def check_routes(routes: Mapping[int, Route], sources: Sequence[str], rules: Rules, problems: Problems) -> None:
     """Note a problem for each name that is used twice, each condition that can never hold, each unknown placeholder."""
     seen: set[str] = set()
-    for index, route in enumerate(routes.routes):
+    for index, route in routes.items():
         path: Path = ("routes", index)
         if route.name in seen:
             problems.add((*path, "name"), f"two routes are called {route.name!r}")
         seen.add(route.name)
-        _check_when(path, route, routes, problems)
+        if len(msgspec.json.encode(route)) > MAX_ROUTE_BYTES:
+            problems.add(path, f"the route is too long: {MAX_ROUTE_BYTES} bytes at most")
+        _check_globs((*path, "when"), route.when, problems)
+        _check_when(path, route, sources, problems)
         _check_placeholders(path, route, rules, problems)
 
 
-def _check_when(path: Path, route: Route, routes: Routes, problems: Problems) -> None:
+def _check_globs(path: Path, when: When, problems: Problems) -> None:
+    fields: dict[Path, OneOrMore | None] = {(name,): getattr(when, name) for name in When.__struct_fields__[:-1]}
+    fields |= {("tags", tag): wanted for tag, wanted in when.tags.items()}
+    for field, wanted in fields.items():
+        if wanted == []:
+            problems.add((*path, *field), "an empty list matches nothing")
+
+
+def _check_when(path: Path, route: Route, sources: Sequence[str], problems: Problems) -> None:
     when = (*path, "when")
     for glob in _globs(route.when.source):
-        if not any(matches(glob, name) for name in routes.sources):
-            problems.add((*when, "source"), f"no source is called {glob!r}: sources are {one_of(routes.sources)}")
+        if not any(matches(glob, name) for name in sources):
+            problems.add((*when, "source"), f"no source is called {glob!r}: sources are {one_of(sources)}")
     for glob in _globs(route.when.event):
         if not any(matches(glob, type) for type in EVENT_TYPES):
             problems.add((*when, "event"), f"{glob!r} is no event type{_nearest(glob)}")
@@ -82,6 +96,8 @@ def _check_step(path: Path, step: StepPlan, known: set[str], rules: Rules, probl
     templated = rules.targets[step.target].templated
     for field, value in step.options.items():
         at = (*path, step.target, field)
+        for where in _templated_keys(at, value):
+            problems.add(where, "takes no placeholders: only what stands after a key does")
         for where, text in _texts(at, value):
             try:
                 used = list(names(text)) if field in templated else []
@@ -93,6 +109,14 @@ def _check_step(path: Path, step: StepPlan, known: set[str], rules: Rules, probl
                     problems.add(where, f"unknown placeholder {{{name}}}: known here are {one_of(known)}, `tags.NAME`")
             if field not in templated and _looks_templated(text):
                 problems.add(where, "takes no placeholders: it comes from this file, never from a delivery")
+
+
+def _templated_keys(path: Path, value: Any) -> Iterator[Path]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if isinstance(key, str) and _looks_templated(key):
+                yield (*path, key)
+            yield from _templated_keys((*path, key), item)
 
 
 def _looks_templated(text: str) -> bool:

@@ -18,10 +18,9 @@ Shape = TypeVar("Shape")
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
 _SECRET_NAME = re.compile(r"[0-9A-Za-z-]{1,127}")
-_AGE = re.compile(r"(\d{1,6})([smhd])")
+_AGE = re.compile(r"([0-9]{1,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_MSGSPEC_PATH = re.compile(r"(?P<what>.*?)(?: - at `(?P<key>key in )?\$(?P<path>.*)`)?", re.DOTALL)
-MAX_ROUTE_CHARACTERS = 30_000  # a route is kept with each event in a table property, which holds 32 Ki characters
+_MSGSPEC_PATH = re.compile(r"(?P<what>.*?)(?: - at (?:`key` in )?`\$(?P<path>.*)`)?", re.DOTALL)
 
 
 def parse_routes(text: str, file: str, rules: Rules) -> Routes:
@@ -31,27 +30,28 @@ def parse_routes(text: str, file: str, rules: Rules) -> Routes:
     except yaml.YAMLError as error:
         raise RoutesError([_yaml_problem(file, error)]) from None
     problems = Problems(file, lines)
-    routes = _read(data, rules, problems)
-    if not problems.found:
-        check_routes(routes, rules, problems)
+    if not isinstance(data, dict):
+        problems.add((), "expected a mapping with `sources` and `routes`")
+        raise RoutesError(problems.found)
+    for key in [key for key in data if key not in ("sources", "routes")]:
+        problems.add((key,), "unknown key: the file holds `sources` and `routes`")
+    sources, routes = _sources(data, rules, problems), _routes(data, rules, problems)
+    check_routes(routes, _names(data), rules, problems)
     if problems.found:
         raise RoutesError(problems.found)
-    return routes
+    return Routes(sources=sources, routes=tuple(routes.values()))
 
 
-def _yaml_problem(file: str, error: yaml.YAMLError) -> str:
+def _yaml_problem(file: str, error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
     where = f"{file}:{mark.line + 1}" if mark else file
     return f"{where}: {getattr(error, 'problem', None) or error}"
 
 
-def _read(data: Any, rules: Rules, problems: Problems) -> Routes:
-    if not isinstance(data, dict):
-        problems.add((), "expected a mapping with `sources` and `routes`")
-        return Routes()
-    for key in data.keys() - {"sources", "routes"}:
-        problems.add((key,), "unknown key: the file holds `sources` and `routes`")
-    return Routes(sources=_sources(data, rules, problems), routes=_routes(data, rules, problems))
+def _names(data: dict[Any, Any]) -> list[str]:
+    """The sources' names, also of those in which something is wrong."""
+    sources = data.get("sources")
+    return [name for name in sources if isinstance(name, str)] if isinstance(sources, dict) else []
 
 
 def _sources(data: dict[Any, Any], rules: Rules, problems: Problems) -> dict[str, Source]:
@@ -99,13 +99,19 @@ def check_secret_name(path: Path, name: str, problems: Problems) -> None:
         problems.add(path, f"{name!r} is no name of a Key Vault secret: letters, digits and `-`, 127 at most")
 
 
-def _routes(data: dict[Any, Any], rules: Rules, problems: Problems) -> tuple[Route, ...]:
+def _routes(data: dict[Any, Any], rules: Rules, problems: Problems) -> dict[int, Route]:
+    """Return the routes whose shape is right, by their place in the file."""
     bodies = data.get("routes", [])
     if not isinstance(bodies, list):
         problems.add(("routes",), "expected a list of routes")
-        return ()
-    read = [_route(("routes", index), body, rules, problems) for index, body in enumerate(bodies)]
-    return tuple(route for route in read if route is not None)
+        return {}
+    read = {}
+    for index, body in enumerate(bodies):
+        before = len(problems.found)
+        route = _route(("routes", index), body, rules, problems)
+        if route is not None and len(problems.found) == before:
+            read[index] = route
+    return read
 
 
 class _RouteBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -120,8 +126,6 @@ def _route(path: Path, body: Any, rules: Rules, problems: Problems) -> Route | N
     if shape is None:
         return None
     _check_name((*path, "name"), shape.name, problems)
-    if len(msgspec.json.encode(shape)) > MAX_ROUTE_CHARACTERS:
-        problems.add(path, f"the route is too long: {MAX_ROUTE_CHARACTERS} characters at most")
     when = convert((*path, "when"), shape.when, When, problems)
     if not shape.steps:
         problems.add((*path, "steps"), "expected at least one step")
@@ -157,15 +161,17 @@ def _step(path: Path, body: dict[str, Any], rules: Rules, problems: Problems) ->
 
 def convert(path: Path, body: Any, shape: type[Shape], problems: Problems) -> Shape | None:
     """Return the body as an instance of the shape, or None after noting where it does not fit."""
+    known = _fields(shape)
+    if isinstance(body, dict):
+        for key in [key for key in body if key not in known]:
+            problems.add((*path, key), f"unknown key: {one_of(known)} are known")
+        body = {key: value for key, value in body.items() if key in known}
     try:
         return msgspec.convert(body, type=shape)
     except (msgspec.ValidationError, ValueError) as error:
         match = _MSGSPEC_PATH.fullmatch(str(error))
         what, inner = (match["what"], match["path"] or "") if match else (str(error), "")
-        unknown = re.search(r"unknown field `(.*)`", what)
-        missing = re.search(r"missing required field `(.*)`", what)
-        more = (unknown[1],) if unknown else ()
-        problems.add((*path, *_keys(inner), *more), _as_sentence(what, unknown, missing, shape))
+        problems.add((*path, *_keys(inner)), _as_sentence(what))
         return None
 
 
@@ -173,15 +179,18 @@ def _keys(path: str) -> Path:
     return tuple(
         int(part[1:-1]) if part[0] == "[" and part[1:-1].isdigit() else part.lstrip(".")
         for part in re.findall(r"\[[^\]]*\]|\.[^.\[]+", path)
+        if part != "[...]"  # msgspec does not say which key of a mapping
     )
 
 
-def _as_sentence(what: str, unknown: re.Match[str] | None, missing: re.Match[str] | None, shape: type) -> str:
-    if unknown:
-        return f"unknown key: {one_of(_fields(shape))} are known"
+def _as_sentence(what: str) -> str:
+    missing = re.search(r"missing required field `(.*)`", what)
+    unknown = re.search(r"unknown field `(.*)`", what)
     if missing:
         return f"the key `{missing[1]}` is missing"
-    if "got `bool`" in what or ("Expected `str" in what and "got `int`" in what):
+    if unknown:
+        return f"unknown key `{unknown[1]}`"
+    if "Expected `str" in what and re.search("got `(bool|int|float|date|datetime)`", what):
         return f"{what}: put it in quotes"
     return what
 

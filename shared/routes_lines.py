@@ -36,7 +36,12 @@ def load_with_lines(text: str) -> tuple[Any, Lines]:
     loader = yaml.SafeLoader(text)
     try:
         root = loader.get_single_node()
-        return (_value(loader, root, (), lines) if root is not None else None), lines
+        if root is None:
+            return None, lines
+        _check_node(root, frozenset(), {})
+        return _value(loader, root, (), lines), lines
+    except RecursionError:
+        raise yaml.MarkedYAMLError(problem="nested too deep", problem_mark=loader.get_mark()) from None
     finally:
         loader.dispose()
 
@@ -54,7 +59,40 @@ def _value(loader: yaml.SafeLoader, node: Any, path: Path, lines: Lines) -> Any:
         for index, item in enumerate(node.value):
             lines.note((*path, index), item.start_mark)
         return [_value(loader, item, (*path, index), lines) for index, item in enumerate(node.value)]
-    return loader.construct_object(node)
+    return _scalar(loader, node)
+
+
+def _scalar(loader: yaml.SafeLoader, node: Any) -> Any:
+    try:
+        value = loader.construct_object(node)
+        hash(value)  # a scalar tagged as a set is one
+        if isinstance(value, str):
+            value.encode()
+    except yaml.YAMLError:
+        raise
+    except Exception:  # the constructors of dates, numbers and the like raise whatever they meet
+        kind = node.tag.rsplit(":", 1)[-1]
+        raise yaml.MarkedYAMLError(problem=f"{node.value[:40]!r} is no {kind}", problem_mark=node.start_mark) from None
+    return value
+
+
+_PLAIN = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
+
+
+def _check_node(node: Any, above: frozenset[int], bears_alias: dict[int, bool]) -> bool:
+    """Tell whether an alias stands in the node. Refuse tags on collections, and an alias in what another repeats."""
+    if isinstance(node, yaml.ScalarNode):
+        return False
+    if node.tag not in _PLAIN:
+        raise yaml.MarkedYAMLError(problem=f"the tag {node.tag!r} is not for this file", problem_mark=node.start_mark)
+    if id(node) in above or bears_alias.get(id(node)):
+        raise yaml.MarkedYAMLError(problem="an alias stands in what another repeats", problem_mark=node.start_mark)
+    if id(node) in bears_alias:
+        return True
+    children = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+    found = [_check_node(child, above | {id(node)}, bears_alias) for child in children]
+    bears_alias[id(node)] = any(found)
+    return any(found)
 
 
 def _mapping(loader: yaml.SafeLoader, node: Any, path: Path, lines: Lines) -> dict[Any, Any]:
@@ -62,7 +100,7 @@ def _mapping(loader: yaml.SafeLoader, node: Any, path: Path, lines: Lines) -> di
     for key_node, value_node in node.value:
         if not isinstance(key_node, yaml.ScalarNode):
             raise yaml.MarkedYAMLError(problem="a key has to be a text", problem_mark=key_node.start_mark)
-        key = loader.construct_object(key_node)
+        key = _scalar(loader, key_node)
         if key in found:
             raise yaml.MarkedYAMLError(problem=f"the key {key!r} stands twice", problem_mark=key_node.start_mark)
         lines.note((*path, key), key_node.start_mark)

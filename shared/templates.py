@@ -12,7 +12,7 @@ from shared.errors import PermanentFailure
 Safe = Callable[[str], str]
 """Takes a value that came from outside, returns it made safe; raises PermanentFailure if it can't be."""
 
-_HARMLESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9 _.:/@+,=-]*")
+_HARMLESS = re.compile(r"[A-Za-z0-9_](?: (?!-)|[A-Za-z0-9_.:/@+,=-])*")
 
 
 def names(text: str) -> Iterator[str]:
@@ -59,7 +59,9 @@ def harmless(value: str) -> str:
     if not value:
         raise PermanentFailure("a placeholder has no value in this event, and its target needs one")
     if _HARMLESS.fullmatch(value) is None:
-        wrong = next((char for char in value if not _HARMLESS.fullmatch("a" + char)), value[0])
+        wrong = next(
+            (char for char in value if not _HARMLESS.fullmatch("a" + char)), " -" if " -" in value else value[0]
+        )
         raise PermanentFailure(
             f"the value {value[:80]!r} holds {wrong!r} where it may not stand: values that go into a pipeline are "
             "letters, digits, spaces and _ . : / @ + , = - and begin with a letter, a digit or _"

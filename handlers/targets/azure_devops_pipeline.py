@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -32,12 +32,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     organization: str
     project: str
-    pipeline: int
+    pipeline: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
     branch: str = ""
     parameters: dict[str, str] = {}
     variables: dict[str, str] = {}
     wait: bool = False
-    wait_hours: float = 24.0
+    wait_hours: Annotated[float, msgspec.Meta(gt=0, le=8784)] = 24.0
     marker_parameter: str = ""
     pat_secret: str = ""
 

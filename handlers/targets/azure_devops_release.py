@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -38,7 +38,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     organization: str
     project: str
-    definition: int
+    definition: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
     description: str = "{model} {version}, by route {route}"
     variables: dict[str, str] = {}
     artifacts: list[Artifact] = []
