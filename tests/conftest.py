@@ -1,0 +1,187 @@
+"""The whole system, once for all tests: real storage, the real runtime, stand-ins for the rest, one worker."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+# before anything imports the azure-devops SDK, which makes this folder at import
+os.environ.setdefault("AZURE_DEVOPS_CACHE_DIR", tempfile.mkdtemp(prefix="relay-tests-azure-devops-"))
+
+import pytest
+import requests
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+from azure.data.tables import TableClient
+from azure.storage.queue import QueueClient, TextBase64EncodePolicy
+
+from local import sender
+from local.system import System
+from local.worker import Host
+from shared import ledger
+from shared.errors import UnknownStep
+from shared.ledger import Story
+
+TESTS = Path(__file__).parent
+ROUTES = TESTS / "routes.yaml"
+IMPATIENT = {
+    "ROUTES": str(ROUTES),
+    "RETRY_DELAYS": "0.5,0.5,0.5",
+    "SETTLE_SECONDS": "1",
+    "STEP_LEASE_SECONDS": "90",
+    "SWEEP_SCHEDULE": "0 0 0 1 1 *",  # never by itself: tests sweep when they mean to
+}
+T = TypeVar("T")
+
+
+def until(look: Callable[[], T | None], seconds: float = 40) -> T:
+    """Look again and again until there is something; fail when there is nothing for so long."""
+    deadline = time.monotonic() + seconds
+    while not (seen := look()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+    return seen
+
+
+class Relay:
+    """The running app, as its senders and operators see it."""
+
+    def __init__(self, system: System, worker: Host) -> None:
+        self.system, self.worker = system, worker
+
+    def url(self, source: str) -> str:
+        """Where deliveries of a source go."""
+        return f"{self.worker.url}/api/webhooks/{source}"
+
+    def post(self, source: str, body: bytes, headers: dict[str, str]) -> requests.Response:
+        """Send whatever the test wants, as it is."""
+        return requests.post(self.url(source), data=body, headers=headers, timeout=60)
+
+    def databricks(self, body: Any, source: str = "wine-dev") -> requests.Response:
+        """Send a well-signed Databricks delivery."""
+        return sender.send_databricks(self.url(source), self.system.secret("wine-dev-webhook"), body)
+
+    def mlflow(self, body: Any) -> requests.Response:
+        """Send a well-signed MLflow delivery."""
+        return sender.send_mlflow(self.url("models"), self.system.secret("models-webhook"), body)
+
+    def stage_change(self, model: str, version: str = "1", to_stage: str = "Production") -> str:
+        """Report a stage change; return the id of its event."""
+        reply = self.databricks(sender.databricks_stage_change(model, version, to_stage))
+        assert reply.status_code == 202, reply.text
+        return str(reply.json()["event"])
+
+    def comment(self, model: str, comment: str) -> str:
+        """Report a comment on a model version; return the id of its event."""
+        body = {
+            "event": "COMMENT_CREATED",
+            "event_timestamp": int(time.time() * 1000),
+            "model_name": model,
+            "version": "1",
+            "comment": comment,
+            "text": f"A user commented on registered model '{model}' version 1.",
+        }
+        reply = self.databricks(body)
+        assert reply.status_code == 202, reply.text
+        return str(reply.json()["event"])
+
+    def story(self, event_id: str) -> Story | None:
+        """Return what the ledger knows of an event by now."""
+        try:
+            return ledger.read(event_id)
+        except UnknownStep:
+            return None
+
+    def ended(self, event_id: str, seconds: float = 40) -> Story:
+        """Wait until every step of the event has ended, and return its story."""
+
+        def look() -> Story | None:
+            story = self.story(event_id)
+            return story if story and story.has_ended else None
+
+        return until(look, seconds)
+
+    def sweep(self) -> None:
+        """Run the sweeper now."""
+        key = {"x-functions-key": self.system.function_key}
+        reply = requests.post(f"{self.worker.url}/admin/functions/sweep", json={"input": ""}, headers=key, timeout=60)
+        assert reply.status_code == 202, reply.text
+
+    def queue(self, name: str) -> QueueClient:
+        """Return a queue of the app, created if it is missing, to put messages on it as the app does."""
+        policy = TextBase64EncodePolicy()
+        connection = self.system.azurite.connection_string
+        client = QueueClient.from_connection_string(connection, name, message_encode_policy=policy)
+        with suppress(ResourceExistsError):
+            client.create_queue()
+        return client
+
+    def queued(self, queue: str) -> int:
+        """Return how many messages lie in a queue, those in hand and put off included."""
+        return int(self.queue(queue).get_queue_properties().approximate_message_count or 0)
+
+    def table(self, name: str) -> TableClient:
+        """Return a table of the app, for a look at its rows or a change of them."""
+        return TableClient.from_connection_string(self.system.azurite.connection_string, name)
+
+    def row(self, event_id: str, step: str) -> dict[str, Any]:
+        """Return a step's row, empty while there is none. For systems other than the one `story` looks into."""
+        try:
+            return dict(self.table("steps").get_entity(event_id, f"step:{step}"))
+        except ResourceNotFoundError:
+            return {}
+
+    def make_overdue(self, event_id: str, step: str) -> None:
+        """Put the time at which a step was due one minute back, as if that minute had passed."""
+        due = datetime.now(UTC) - timedelta(minutes=1)
+        self.table("steps").update_entity({"PartitionKey": event_id, "RowKey": f"step:{step}", "due": due})
+
+
+@pytest.fixture(scope="session")
+def system() -> Iterator[System]:
+    with System() as running:
+        running.vault.set("guarded-authorization", "Bearer an-authorization-header")
+        running.vault.set("azure-devops-pat", "a-personal-access-token-of-a-test")
+        running.devops.pats.add("a-personal-access-token-of-a-test")
+        running.devops.release_seconds = running.devops.run_seconds = 0.5
+        os.environ.update({**running.environment(), **IMPATIENT})  # for the tests' own look into the ledger
+        yield running
+
+
+@pytest.fixture(scope="session")
+def worker(system: System) -> Host:
+    return system.worker(IMPATIENT, log_level="INFO")
+
+
+@pytest.fixture
+def relay(system: System, worker: Host) -> Iterator[Relay]:
+    yield Relay(system, worker)
+    for stand_in in (system.identity, system.vault, system.devops, system.chat):
+        stand_in.faults.clear()
+
+
+@pytest.fixture
+def own_system() -> Iterator[System]:
+    """A system for this test alone: its workers may be killed and frozen, its queues emptied."""
+    with System() as running:
+        yield running
+
+
+@pytest.fixture
+def model() -> str:
+    """A part of a model's name that no other test uses."""
+    return uuid.uuid4().hex[:10]
+
+
+@pytest.fixture(scope="session")
+def documented() -> dict[str, Any]:
+    """The bodies that Databricks' documentation shows, by event."""
+    bodies: dict[str, Any] = json.loads((TESTS / "deliveries" / "databricks.json").read_text())
+    return bodies

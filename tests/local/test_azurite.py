@@ -1,0 +1,53 @@
+"""Azurite as a child process."""
+
+from pathlib import Path
+
+import pytest
+from azure.core.exceptions import AzureError
+from azure.data.tables import TableServiceClient
+from azure.storage.blob import BlobServiceClient
+from azure.storage.queue import QueueServiceClient
+
+from local import azurite as module
+from local.azurite import Azurite
+from tests.local.scenes import until
+
+
+def test_the_installed_azurite_is_the_pinned_one() -> None:
+    assert module.installed()
+
+
+def test_the_lock_file_names_no_registry() -> None:
+    assert '"resolved"' not in (module.HERE / "package-lock.json").read_text()
+
+
+def test_blobs_queues_and_tables_answer(azurite: Azurite) -> None:
+    text = azurite.connection_string
+    assert BlobServiceClient.from_connection_string(text).get_account_information()
+    assert list(QueueServiceClient.from_connection_string(text).list_queues()) is not None
+    assert list(TableServiceClient.from_connection_string(text).list_tables()) is not None
+
+
+def test_a_restart_on_the_same_ports_keeps_what_was_on_disk(tmp_path: Path) -> None:
+    with Azurite(tmp_path) as storage:
+        service = QueueServiceClient.from_connection_string(storage.connection_string, retry_total=0)
+        service.create_queue("kept").send_message("still here")
+        ports = storage.ports
+        storage.stop()
+        with pytest.raises(AzureError):
+            service.get_queue_client("kept").peek_messages()
+        storage.start(ports)
+        assert storage.ports == ports
+        assert [m.content for m in service.get_queue_client("kept").peek_messages()] == ["still here"]
+
+
+def test_a_paused_azurite_answers_once_it_goes_on(tmp_path: Path) -> None:
+    with Azurite() as storage:
+        service = QueueServiceClient.from_connection_string(
+            storage.connection_string, retry_total=0, connection_timeout=1, read_timeout=1
+        )
+        storage.pause()
+        with pytest.raises(AzureError):
+            service.create_queue("slow")
+        storage.resume()
+        until(lambda: "slow" in {queue.name for queue in service.list_queues()})

@@ -1,0 +1,102 @@
+"""The ledger: an event keeps the routes it started with, however many, and its steps' rows tell the whole story."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from local.system import System
+from tests.conftest import IMPATIENT, Relay, until
+
+MANY = [f"text-{number:02}" for number in range(60)]  # with a row for each step and each route, over 100 rows
+SOURCES = "sources:\n  wine-dev: {kind: databricks, secret: wine-dev-webhook}\n"
+
+
+def routes(folder: Path, name: str, *texts: str, parts: int = 2) -> dict[str, str]:
+    """Write a file with a route for each text that tells it to Slack in parts; return a worker's settings with it."""
+    file = folder / f"{name}.yaml"
+    lines = [SOURCES, "routes:\n"]
+    for number, text in enumerate(texts):
+        lines.append(f"  - name: route-{number}\n    when: {{event: comment.created}}\n    steps:\n")
+        for rank in range(1, parts + 1):
+            lines.append(f"      - id: part-{rank}\n        slack: {{url_secret: mlops-slack, text: {text} {rank}}}\n")
+    file.write_text("".join(lines))
+    return {**IMPATIENT, "STEP_LEASE_SECONDS": "3", "ROUTES": str(file)}
+
+
+def comment(model: str) -> bytes:
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    body = {"event": "COMMENT_CREATED", "event_timestamp": now, "model_name": model, "version": "1", "comment": "hello"}
+    return json.dumps(body).encode()
+
+
+def texts(system: System) -> list[str]:
+    return sorted(message.text for message in system.chat.messages)
+
+
+def test_an_event_under_way_keeps_its_routes_when_the_file_changes(
+    own_system: System, model: str, tmp_path: Path
+) -> None:
+    deaf = {"AzureWebJobs.run_step.Disabled": "1"}
+    relay = Relay(own_system, own_system.worker({**routes(tmp_path, "old", "old"), **deaf}))
+    event = relay.comment(model, "hello")
+    until(lambda: relay.row(event, "route-0.part-1").get("state") == "ready")
+    relay.worker.stop()
+    relay.worker = own_system.worker(routes(tmp_path, "new", "new", "new"))
+    until(lambda: relay.row(event, "route-0.part-2").get("state") == "succeeded")
+    assert texts(own_system) == ["old 1", "old 2"]
+    later = relay.comment(model, "another one")
+    until(lambda: relay.row(later, "route-1.part-2").get("state") == "succeeded")
+    until(lambda: len(texts(own_system)) == 6)
+    assert texts(own_system)[:4] == ["new 1", "new 1", "new 2", "new 2"]
+
+
+def test_an_event_may_start_more_routes_than_one_transaction_holds(
+    own_system: System, model: str, tmp_path: Path
+) -> None:
+    relay = Relay(own_system, own_system.worker(routes(tmp_path, "many", *MANY, parts=1)))
+    body = comment(model)
+    for _ in range(3):  # the same one, also while the first is being written
+        assert relay.databricks(body).status_code == 202
+    until(lambda: len(texts(own_system)) >= len(MANY))
+    until(lambda: relay.queued("events") == 0 and relay.queued("steps") == 0)
+    assert texts(own_system) == [f"{text} 1" for text in MANY]
+
+
+def test_an_event_that_was_half_written_when_its_worker_died_is_completed(
+    own_system: System, model: str, tmp_path: Path
+) -> None:
+    relay = Relay(own_system, own_system.worker(routes(tmp_path, "many", *MANY, parts=1)))
+    body = comment(model)
+    event = str(relay.databricks(body).json()["event"])
+    until(lambda: len(texts(own_system)) == len(MANY))
+    until(lambda: relay.queued("steps") == 0)
+    # as the worker would have left it between its two transactions: the steps stand, routes and event do not
+    table = relay.table("steps")
+    for row in list(table.query_entities("PartitionKey eq @event", parameters={"event": event})):
+        if row["RowKey"].startswith(("event", "route:route-3")):
+            table.delete_entity(row)
+        elif row["RowKey"].startswith("step:"):
+            fresh = {"state": "ready", "fence": 0, "attempts": 0, "due": datetime.now(UTC)}
+            table.update_entity({"PartitionKey": event, "RowKey": row["RowKey"], **fresh})
+    own_system.chat.messages.clear()
+    assert relay.databricks(body).json()["event"] == event
+    until(lambda: len(texts(own_system)) >= len(MANY))
+    until(lambda: relay.queued("events") == 0 and relay.queued("steps") == 0)
+    assert texts(own_system) == [f"{text} 1" for text in MANY]
+
+
+def test_the_row_of_a_step_tells_an_operator_what_to_look_for(relay: Relay, model: str) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    event = relay.stage_change(f"release-{model}")
+    step = relay.ended(event).steps["release.azure_devops_release"]
+    row = relay.row(event, step.id)
+    assert row["state"] == "succeeded"
+    assert (row["route"], row["name"], row["target"]) == ("release", step.name, "azure_devops_release")
+    assert row["outcome"] == f"release {relay.system.devops.releases[int(row['ref'])].name} is active"
+    assert row["link"].startswith(relay.system.devops.url)
+    assert before <= row["created"] <= row["claimed"] <= row["ended"] <= datetime.now(UTC) + timedelta(seconds=1)
+    assert (row["attempts"], row["fence"]) == (1, 1)
+    assert step.claimed == row["claimed"]
+    assert json.loads(row["progress"]) == {"release": int(row["ref"])}
