@@ -16,6 +16,7 @@ import azure.functions as func
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from handlers.operate import Reply
     from shared.messages import StepMessage
 
 app = func.FunctionApp()
@@ -62,10 +63,18 @@ def sweep(timer: func.TimerRequest, steps: func.Out[List[str]]) -> None:  # noqa
     _point(steps, sweep(_now()))
 
 
+@app.timer_trigger("timer", schedule="0 17 3 * * *")
+def prune(timer: func.TimerRequest) -> None:
+    """Forget what is older than RETENTION_DAYS."""
+    from handlers.prune import prune
+
+    prune(_now())
+
+
 @app.queue_trigger("message", queue_name="events-poison", connection=STORAGE)
 def keep_poisoned_event(message: func.QueueMessage) -> None:
     """Keep what route_event could not take."""
-    from handlers.operate import keep_poisoned_event
+    from handlers.poison import keep_poisoned_event
 
     keep_poisoned_event(message.get_body(), _now())
 
@@ -74,7 +83,7 @@ def keep_poisoned_event(message: func.QueueMessage) -> None:
 @app.queue_output("steps", queue_name="steps", connection=STORAGE)
 def retry_poisoned_step(message: func.QueueMessage, steps: func.Out[List[str]]) -> None:  # noqa: UP006
     """Count what run_step could not take as a failed attempt."""
-    from handlers.operate import retry_poisoned_step
+    from handlers.poison import retry_poisoned_step
 
     _point(steps, retry_poisoned_step(message.get_body(), _now))
 
@@ -82,10 +91,55 @@ def retry_poisoned_step(message: func.QueueMessage, steps: func.Out[List[str]]) 
 @app.route("health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 def check_health(req: func.HttpRequest) -> func.HttpResponse:
     """Say whether deliveries can be judged and stored: 200 green, or 503 red with the reasons."""
-    from handlers.operate import health
+    from handlers.health import health
 
     healthy, body = health()
     return _json(200 if healthy else 503, body, {})
+
+
+@app.route("events", methods=["GET"], auth_level=func.AuthLevel.FUNCTION)
+def list_events(req: func.HttpRequest) -> func.HttpResponse:
+    """List events, newest first."""
+    from handlers import operate
+
+    reply = operate.list_events(req.params, _now)
+    return _json(reply.status, reply.body, {})
+
+
+@app.route("events/{event}", methods=["GET"], auth_level=func.AuthLevel.FUNCTION)
+def show_event(req: func.HttpRequest) -> func.HttpResponse:
+    """Tell one event's whole story."""
+    from handlers import operate
+
+    reply = operate.show_event(req.route_params["event"])
+    return _json(reply.status, reply.body, {})
+
+
+@app.route("events/{event}/replay", methods=["POST"], auth_level=func.AuthLevel.FUNCTION)
+@app.queue_output("steps", queue_name="steps", connection=STORAGE)
+def replay_event(req: func.HttpRequest, steps: func.Out[List[str]]) -> func.HttpResponse:  # noqa: UP006
+    """Replay one step, or what is dead of one event."""
+    from handlers import operate
+
+    return _pointing(steps, operate.replay_one(req.route_params["event"], req.get_body(), _now))
+
+
+@app.route("replay", methods=["POST"], auth_level=func.AuthLevel.FUNCTION)
+@app.queue_output("steps", queue_name="steps", connection=STORAGE)
+def replay_events(req: func.HttpRequest, steps: func.Out[List[str]]) -> func.HttpResponse:  # noqa: UP006
+    """Replay what is dead of all events since a time."""
+    from handlers import operate
+
+    return _pointing(steps, operate.replay_many(req.get_body(), _now))
+
+
+@app.route("events/{event}/resolve", methods=["POST"], auth_level=func.AuthLevel.FUNCTION)
+@app.queue_output("steps", queue_name="steps", connection=STORAGE)
+def resolve_step(req: func.HttpRequest, steps: func.Out[List[str]]) -> func.HttpResponse:  # noqa: UP006
+    """Note by hand that a dead or parked step was done."""
+    from handlers import operate
+
+    return _pointing(steps, operate.resolve(req.route_params["event"], req.get_body(), _now))
 
 
 def _now() -> datetime:
@@ -94,6 +148,11 @@ def _now() -> datetime:
 
 def _json(status: int, body: dict[str, object], headers: dict[str, str]) -> func.HttpResponse:
     return func.HttpResponse(json.dumps(body), status_code=status, headers=headers, mimetype="application/json")
+
+
+def _pointing(steps: func.Out[List[str]], reply: Reply) -> func.HttpResponse:  # noqa: UP006
+    _point(steps, reply.pointers)
+    return _json(reply.status, reply.body, {})
 
 
 def _point(steps: func.Out[List[str]], pointers: Iterable[StepMessage]) -> None:  # noqa: UP006

@@ -1,81 +1,126 @@
-"""What operators see: the poison queues' messages, and the app's health."""
+"""What operators ask of the app over HTTP: events, replay, resolve. In: a request's parts. Out: a status and JSON.
+
+Who may ask is the host's business: these functions need its key, or App Service authentication in front.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import logging
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
-from handlers.current_routes import current_routes
-from handlers.run import fail_attempt
+from handlers import replay
+from handlers.story import state_of, story_of, summary_of
 from handlers.turn import Clock
-from shared import ledger, vault
-from shared.errors import RelayError, RoutesError, UnknownStep
-from shared.messages import EVENTS_QUEUE, STEPS_QUEUE, StepMessage
-from shared.settings import settings
+from shared import ledger
+from shared.errors import ClaimLost, NotNow, UnknownStep
+from shared.messages import StepMessage
+from shared.steps import State
 
-log = logging.getLogger("relay.operate")
-GAVE_UP = "the host gave up on its message: every run ended in an error; the function's log says which"
-
-
-def keep_poisoned_event(message: bytes, now: datetime) -> None:
-    """Keep a message of `events` that route_event could not take, whole, with its reason, in the table `poison`."""
-    key = hashlib.sha256(message).hexdigest()
-    log.error("message %s of the queue %s is poison", key, EVENTS_QUEUE)
-    ledger.keep_poison(EVENTS_QUEUE, key, message.decode("utf-8", "backslashreplace"), GAVE_UP, now)
+DEFAULT_DAYS, MAX_LISTED = 7.0, 500
 
 
-def retry_poisoned_step(message: bytes, clock: Clock) -> list[StepMessage]:
-    """Count a pointer that run_step could not take as a failed attempt: its step is tried again later, or dies.
+class ReplayRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of a replay. `since` (ISO 8601 with offset) only for many events; `states` dead unless told otherwise."""
 
-    The host gives up after minutes; a storage outage that made run_step fail may last longer.
-    """
+    step: str = ""
+    force: bool = False
+    since: datetime | None = None
+    states: tuple[State, ...] = (State.DEAD,)
+
+
+class ResolveRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of a resolve: which step, and what a person knows of its outcome."""
+
+    step: str
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the operator is told, and the pointers to put on the queue `steps`."""
+
+    status: int
+    body: dict[str, Any]
+    pointers: Iterable[StepMessage] = ()
+
+
+def list_events(query: Mapping[str, str], clock: Clock) -> Reply:
+    """Answer with the events of the last `days` (7), newest first; `state`, `model` narrow them; `limit` (50)."""
+
+    def listed() -> Reply:
+        days, limit = float(query.get("days", DEFAULT_DAYS)), int(query.get("limit", 50))
+        if not 0 < days < 10_000 or not 0 < limit <= MAX_LISTED:
+            raise ValueError(f"`days` has to be above 0, `limit` from 1 to {MAX_LISTED}")
+        since = clock() - timedelta(days=days)
+        found: list[dict[str, Any]] = []
+        for event_id in ledger.recent(since, clock() + timedelta(days=1), 100_000):
+            story = ledger.read(event_id)
+            if query.get("state") in (None, state_of(story)) and query.get("model") in (None, story.event.model):
+                found.append(summary_of(story))
+            if len(found) == limit:
+                break
+        return Reply(200, {"events": found})
+
+    return _answered(listed)
+
+
+def show_event(event_id: str) -> Reply:
+    """Answer with all that the ledger knows of an event."""
+    return _answered(lambda: Reply(200, story_of(ledger.read(event_id))))
+
+
+def replay_one(event_id: str, body: bytes, clock: Clock) -> Reply:
+    """Replay one step of an event or, without `step`, all its steps in one of the `states`."""
+
+    def replayed() -> Reply:
+        asked = msgspec.json.decode(body or b"{}", type=ReplayRequest)
+        if asked.force and not asked.step:
+            raise ValueError("`force` is for one step: name it in `step`")
+        if asked.step:
+            return _pointing([replay.replay_step(event_id, asked.step, asked.force, clock)])
+        return _pointing(replay.replay_event(event_id, frozenset(asked.states), clock))
+
+    return _answered(replayed)
+
+
+def replay_many(body: bytes, clock: Clock) -> Reply:
+    """Replay the steps in one of the `states` of all events `since` then."""
+
+    def replayed() -> Reply:
+        asked = msgspec.json.decode(body or b"{}", type=ReplayRequest)
+        if asked.since is None or asked.step or asked.force:
+            raise ValueError("give `since`, and neither `step` nor `force`")
+        since = asked.since if asked.since.tzinfo else asked.since.replace(tzinfo=UTC)
+        return _pointing(list(replay.replay_since(since, frozenset(asked.states), clock)))
+
+    return _answered(replayed)
+
+
+def resolve(event_id: str, body: bytes, clock: Clock) -> Reply:
+    """Note that a dead or parked step was done."""
+
+    def resolved() -> Reply:
+        asked = msgspec.json.decode(body or b"{}", type=ResolveRequest)
+        return _pointing(replay.resolve_step(event_id, asked.step, asked.outcome, clock))
+
+    return _answered(resolved)
+
+
+def _pointing(pointers: list[StepMessage]) -> Reply:
+    named = [{"event": pointer.event_key, "step": pointer.step} for pointer in pointers]
+    return Reply(200, {"ready": named}, pointers)
+
+
+def _answered(call: Callable[[], Reply]) -> Reply:
     try:
-        return fail_attempt(message, GAVE_UP, clock)
-    except (msgspec.DecodeError, UnknownStep):
-        key = hashlib.sha256(message).hexdigest()
-        text = message.decode("utf-8", "backslashreplace")
-        ledger.keep_poison(STEPS_QUEUE, key, text, GAVE_UP, clock())
-        return []
-
-
-def health() -> tuple[bool, dict[str, Any]]:
-    """Return whether deliveries can be judged and stored, and why not: settings, routes, secrets, ledger."""
-    problems = [*_problems_of_settings(), *_problems_of_routes(), *_problems_of_storage()]
-    return not problems, {"status": "red" if problems else "green", "problems": problems}
-
-
-def _problems_of_settings() -> list[str]:
-    try:
-        settings()
-    except RelayError as error:
-        return [str(error)]
-    return []
-
-
-def _problems_of_routes() -> list[str]:
-    try:
-        sources = current_routes().sources
-    except RoutesError as error:
-        return error.problems
-    except RelayError as error:
-        return [str(error)]
-    problems = []
-    for name, source in sources.items():
-        for secret in filter(None, (source.secret, source.authorization_secret)):
-            try:
-                vault.versions(secret)
-            except RelayError as error:
-                problems.append(f"source {name}: {error}")
-    return problems
-
-
-def _problems_of_storage() -> list[str]:
-    try:
-        next(iter(ledger.open_events()), None)
-    except Exception as error:  # whatever the storage SDK raises: the page has to come up and say so
-        return [f"the storage account can't be used: {type(error).__name__}"]
-    return []
+        return call()
+    except UnknownStep as error:
+        return Reply(404, {"error": str(error)})
+    except (NotNow, ClaimLost) as error:
+        return Reply(409, {"error": str(error)})
+    except (ValueError, msgspec.DecodeError) as error:
+        return Reply(400, {"error": str(error)})

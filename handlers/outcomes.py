@@ -65,7 +65,7 @@ def end(turn: Turn, state: State, failure: Failure) -> list[StepMessage]:
     step, route = turn.step, turn.story.routes[turn.step.route]
     following: list[Step] = []
     if not step.on_failure_of:
-        telling = [new_step(step.event_id, route, plan, turn.clock(), step.id) for plan in route.on_failure]
+        telling = [new_step(step.event_id, route, plan, turn.clock(), step) for plan in route.on_failure]
         following = [new for new in telling if new.id not in turn.story.steps]
     log.error("step %s of event %s is %s: %s", step.id, step.event_id, state, failure.reason)
     turn.move(state, then=following, reason=failure.reason, link=failure.link or step.link)

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import requests
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from shared.steps import Step
 
 PATIENCE_SECONDS = 60.0
+MANY = 1000
 COLOURS = {"succeeded": "green", "dead": "red", "parked": "yellow", "superseded": "yellow"}
 console = Console(highlight=False, width=400)  # a link that is cut is no link: the terminal wraps
 
@@ -169,10 +171,11 @@ def _tell_of_events(worker: Host) -> None:
     """Print each further event once it has ended, until interrupted or the worker is gone."""
     from shared import ledger
 
-    told = set(ledger.events())
+    began = datetime.now(UTC) - timedelta(days=1)
+    told = set(ledger.recent(began, datetime.now(UTC), MANY))
     while worker.process.poll() is None:
         time.sleep(0.5)
-        for event_id in ledger.events():
+        for event_id in list(ledger.recent(began, datetime.now(UTC) + timedelta(minutes=1), MANY)):
             story = None if event_id in told else _read(event_id)
             if story and story.has_ended:
                 told.add(event_id)

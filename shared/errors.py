@@ -53,6 +53,10 @@ class UnknownStep(RelayError):
     """The ledger holds no such event or step."""
 
 
+class NotNow(RelayError):
+    """An operator asked for what the ledger does not allow in the state that it is in."""
+
+
 class Failure(RelayError):
     """A step did not succeed. `reason` is for a person, `link` leads to where more is to be seen, `retry_after` is how
     many seconds the service asked to be left alone for."""

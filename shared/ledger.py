@@ -3,16 +3,18 @@
 Table `steps`, one partition per event: a row `event`, a row `route:NAME` for each route it started (as the route was
 then, so that a change of the file leaves events under way alone), a row `step:ID` for each step whose turn has come.
 Table `open`: the events that have not ended, for the sweeper; written before the first and removed after the last
-row of the event's end. Every change of a step is a Replace with If-Match: whoever read an older row gets ClaimLost.
+row of the event's end. Table `recent`: all events, newest first, a partition a day. Table `poison`: messages that
+nothing could take. Every change of a step is a Replace with If-Match: whoever read an older row gets ClaimLost.
 """
 
 from __future__ import annotations
 
 import hmac
+import itertools
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, TypeVar
 
@@ -24,9 +26,10 @@ from shared.messages import Event, decode_event, encode_event
 from shared.routes import Route
 from shared.steps import ENDED, State, Step, moved, new_step
 
-STEPS, OPEN, POISON, RELAY = "steps", "open", "poison", "relay"
+STEPS, OPEN, RECENT, POISON, RELAY = "steps", "open", "recent", "poison", "relay"
 MAX_COLUMN = 1000  # columns for a person's eyes and for filters; the whole text stands in `event`
 MAX_TEXT_COLUMN = 32_000  # characters in one property
+LAST_MOMENT = 10**15  # milliseconds, beyond any date: counted down from it, the newest comes first
 TRANSACTION_ROWS = 100  # the service's limit for one transaction
 Answer = TypeVar("Answer")
 
@@ -54,8 +57,9 @@ def record(event: Event, blob: str, routes: Iterable[Route], now: datetime) -> l
     steps = [new_step(event.id, route, route.steps[0], now) for route in routes]
     rows = [*map(_step_row, steps), *(_route_row(event.id, route) for route in routes)]
     rows.append(_event_row(event, blob))  # last: where it stands, all stands
+    _note_recent(event)
     if steps:
-        _note_open(event.id, now)
+        reopen(event.id, now)
     from azure.data.tables import TableTransactionError
 
     try:
@@ -112,24 +116,38 @@ def close(event_id: str) -> None:
 
 def open_events() -> Iterator[str]:
     """Yield the ids of the events that have not ended."""
-    from azure.core.exceptions import ResourceNotFoundError
-
-    try:
-        for row in storage.table(OPEN).list_entities(select=["RowKey"]):
-            yield str(row["RowKey"])
-    except ResourceNotFoundError:
-        return  # no event has come yet
+    for row in _rows(OPEN, "PartitionKey ge @first", {"first": ""}):
+        yield str(row["RowKey"])
 
 
-def events() -> Iterator[str]:
-    """Yield the ids of all events in the ledger."""
-    from azure.core.exceptions import ResourceNotFoundError
+def recent(since: datetime, until: datetime, limit: int) -> Iterator[str]:
+    """Yield the ids of the events that happened between the two moments, newest first."""
+    day, count = until.date(), 0
+    while day >= since.date() and count < limit:
+        for row in _rows(RECENT, "PartitionKey eq @day", {"day": day.isoformat()}):
+            if since <= row["happened"] <= until and count < limit:
+                count += 1
+                yield str(row["event"])
+        day -= timedelta(days=1)
 
-    try:
-        for row in storage.table(STEPS).query_entities("RowKey eq 'event'", select=["PartitionKey"]):
-            yield str(row["PartitionKey"])
-    except ResourceNotFoundError:
-        return
+
+def older_than(before: datetime, limit: int) -> Iterator[dict[str, Any]]:
+    """Yield the index rows of the events that happened before the day of that moment, for `forget`."""
+    found = _rows(RECENT, "PartitionKey lt @day", {"day": before.date().isoformat()})
+    yield from itertools.islice(found, limit)
+
+
+def forget(index_row: dict[str, Any]) -> None:
+    """Remove an event with all that belongs to it; its index row last, so that a broken-off run is taken up again."""
+    event_id = str(index_row["event"])
+    rows = _query(event_id)
+    for row in rows:
+        if row.get("blob"):
+            storage.delete_blob(row["blob"])
+    for start in range(0, len(rows), TRANSACTION_ROWS):
+        _write([("delete", row) for row in rows[start : start + TRANSACTION_ROWS]])
+    close(event_id)
+    storage.table(RECENT).delete_entity(index_row["PartitionKey"], index_row["RowKey"])
 
 
 def marker(step: Step) -> str:
@@ -167,12 +185,17 @@ def _write(operations: list[Any]) -> list[Any]:
 
 
 def _query(event_id: str) -> list[Any]:
+    return list(_rows(STEPS, "PartitionKey eq @id", {"id": event_id}))
+
+
+def _rows(table: str, condition: str, values: dict[str, str]) -> Iterator[Any]:
+    """Yield the rows that meet the condition; none if the table has not been made yet."""
     from azure.core.exceptions import ResourceNotFoundError
 
     try:
-        return list(storage.table(STEPS).query_entities("PartitionKey eq @id", parameters={"id": event_id}))
+        yield from storage.table(table).query_entities(condition, parameters=values)
     except ResourceNotFoundError:
-        return []
+        return
 
 
 def _complete(event_id: str, rows: list[dict[str, Any]]) -> None:
@@ -201,10 +224,25 @@ def _open_key(event_id: str) -> tuple[str, str]:
     return event_id[:1], event_id
 
 
-def _note_open(event_id: str, now: datetime) -> None:
+def reopen(event_id: str, now: datetime) -> None:
+    """Put the event on the sweeper's list: before any of its steps gets ready."""
     partition, row = _open_key(event_id)
     entity = {"PartitionKey": partition, "RowKey": row, "since": now}
     _created(OPEN, lambda: storage.table(OPEN).upsert_entity(entity))
+
+
+def _note_recent(event: Event) -> None:
+    """Note an event by the time it happened, not by that of its delivery: told twice, it is noted once."""
+    happened = datetime.fromtimestamp(event.timestamp / 1000, UTC)
+    row = {
+        "PartitionKey": happened.date().isoformat(),
+        "RowKey": f"{LAST_MOMENT - event.timestamp:016d}-{event.id}",
+        "event": event.id,
+        "happened": happened,
+        "type": event.type,
+        "model": event.model[:MAX_COLUMN],
+    }
+    _created(RECENT, lambda: storage.table(RECENT).upsert_entity(row))
 
 
 def _event_row(event: Event, blob: str) -> dict[str, Any]:

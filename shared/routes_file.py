@@ -19,6 +19,7 @@ Shape = TypeVar("Shape")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
 _SECRET_NAME = re.compile(r"[0-9A-Za-z-]{1,127}")
 _AGE = re.compile(r"([0-9]{1,6})([smhd])")
+MAX_AGE_DAYS = 30
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _MSGSPEC_PATH = re.compile(r"(?P<what>.*?)(?: - at (?:`key` in )?`\$(?P<path>.*)`)?", re.DOTALL)
 
@@ -85,7 +86,10 @@ def _age(path: Path, value: Any, problems: Problems) -> float:
     if match is None or int(match[1]) == 0:
         problems.add(path, f"{value!r} is no age: give a number and s, m, h or d, such as `24h`")
         return 0.0
-    return float(int(match[1]) * _SECONDS[match[2]])
+    seconds = float(int(match[1]) * _SECONDS[match[2]])
+    if seconds > MAX_AGE_DAYS * 86400:
+        problems.add(path, f"{value!r} is too long: {MAX_AGE_DAYS}d at most, since the ledger forgets in the end")
+    return seconds
 
 
 def _check_name(path: Path, name: Any, problems: Problems) -> None:

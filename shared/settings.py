@@ -10,6 +10,7 @@ import msgspec
 
 from shared.errors import SettingError
 
+MINIMUM_RETENTION_DAYS = 31
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -24,6 +25,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     settle_seconds: float
     retry_delays: tuple[float, ...]
     secret_cache_seconds: float
+    retention_days: float
 
 
 @cache
@@ -38,6 +40,7 @@ def settings() -> Settings:
         settle_seconds=_seconds("SETTLE_SECONDS", "60"),
         retry_delays=_delays("RETRY_DELAYS", "5,30,120,600,3600,10800,21600,43200"),
         secret_cache_seconds=_seconds("SECRET_CACHE_SECONDS", "300"),
+        retention_days=_retention("RETENTION_DAYS", "90"),
     )
 
 
@@ -77,18 +80,28 @@ def _url(name: str, default: str | None) -> str:
     return allowed_url(value, f"setting {name}")
 
 
-def _number(name: str, text: str) -> float:
+def _number(name: str, text: str, unit: str = "seconds") -> float:
     try:
         value = float(text)
     except ValueError:
         value = -1.0
     if not 0 < value < 10_000_000:
-        raise SettingError(f"setting {name} has to be a number of seconds above 0, not {text!r}")
+        raise SettingError(f"setting {name} has to be a number of {unit} above 0, not {text!r}")
     return value
 
 
 def _seconds(name: str, default: str) -> float:
     return _number(name, os.environ.get(name) or default)
+
+
+def _retention(name: str, default: str) -> float:
+    days = _number(name, os.environ.get(name) or default, "days")
+    if days < MINIMUM_RETENTION_DAYS:
+        raise SettingError(
+            f"setting {name} has to be {MINIMUM_RETENTION_DAYS} at least: a delivery is taken up to 30 days after its "
+            "event, and recognised as a repetition only while the ledger remembers it"
+        )
+    return days
 
 
 def _delays(name: str, default: str) -> tuple[float, ...]:

@@ -43,10 +43,11 @@ ARROWS: dict[State, frozenset[State]] = {
     State.IN_DOUBT: frozenset(
         {State.IN_DOUBT, State.SUCCEEDED, State.WAITING, State.RUNNING, State.RETRY, State.DEAD, State.PARKED}
     ),
-    State.PARKED: frozenset({State.READY, State.SUCCEEDED}),
-    State.DEAD: frozenset({State.READY, State.SUCCEEDED}),
-    State.SUCCEEDED: frozenset(),
-    State.SUPERSEDED: frozenset(),
+    # the arrows of operators: replay (IN_DOUBT where the target can be asked what was done before) and resolve
+    State.PARKED: frozenset({State.READY, State.IN_DOUBT, State.SUCCEEDED}),
+    State.DEAD: frozenset({State.READY, State.IN_DOUBT, State.SUCCEEDED}),
+    State.SUCCEEDED: frozenset({State.READY}),
+    State.SUPERSEDED: frozenset({State.READY}),
 }
 
 
@@ -74,7 +75,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     ended: datetime | None = None
     fence: int = 0
     attempts: int = 0
-    replays: int = 0
+    replays: int = 0  # with a new key
+    reopened: int = 0  # with or without
     misses: int = 0
     progress: dict[str, Any] = {}
     outcome: str = ""
@@ -91,16 +93,19 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def new_step(event_id: str, route: Route, plan: StepPlan, now: datetime, on_failure_of: str = "") -> Step:
-    """Return the row of a step whose turn has come. `on_failure_of` is the id of the failed step it tells of."""
-    part = f"{route.name}.on_failure.{plan.id}" if on_failure_of else f"{route.name}.{plan.id}"
+def new_step(event_id: str, route: Route, plan: StepPlan, now: datetime, failed: Step | None = None) -> Step:
+    """Return the row of a step whose turn has come; `failed` is the step it tells of, if it stands in `on_failure`.
+
+    A step that fails again after a replay is told of again: hence the count in the id.
+    """
+    again = f".{failed.reopened}" if failed and failed.reopened else ""
     return Step(
         event_id=event_id,
-        id=part,
+        id=f"{route.name}.on_failure.{plan.id}{again}" if failed else f"{route.name}.{plan.id}",
         route=route.name,
         name=plan.id,
         target=plan.target,
-        on_failure_of=on_failure_of,
+        on_failure_of=failed.id if failed else "",
         due=now,
         created=now,
         history=(Moment(now, State.READY),),

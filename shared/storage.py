@@ -68,6 +68,14 @@ def read_blob(name: str) -> str:
     return bytes(_container().download_blob(name).readall()).decode()
 
 
+def delete_blob(name: str) -> None:
+    """Remove what is stored under a name, if it is there."""
+    from azure.core.exceptions import ResourceNotFoundError
+
+    with suppress(ResourceNotFoundError):
+        _container().delete_blob(name)
+
+
 def read_blob_url(url: str) -> str:
     """Return the text of a blob named by its URL, read as this app's identity unless the URL bears its own SAS."""
     from azure.storage.blob import BlobClient

@@ -28,6 +28,12 @@ EXPECTED: dict[str, list[tuple[str, str | None]]] = {
     "sweep": [("timerTrigger", "%SWEEP_SCHEDULE%"), (OUT, "steps")],
     "keep_poisoned_event": [(QUEUE, "events-poison")],
     "retry_poisoned_step": [(QUEUE, "steps-poison"), (OUT, "steps")],
+    "prune": [("timerTrigger", "0 17 3 * * *")],
+    "list_events": [(HTTP, "events"), ("http", None)],
+    "show_event": [(HTTP, "events/{event}"), ("http", None)],
+    "replay_event": [(HTTP, "events/{event}/replay"), (OUT, "steps"), ("http", None)],
+    "replay_events": [(HTTP, "replay"), (OUT, "steps"), ("http", None)],
+    "resolve_step": [(HTTP, "events/{event}/resolve"), (OUT, "steps"), ("http", None)],
     "check_health": [(HTTP, "health"), ("http", None)],
 }
 
@@ -53,6 +59,13 @@ def test_the_runtime_loads_every_function_with_its_trigger_and_bindings(
 ) -> None:
     seen = {name: sorted((shown(binding) for binding in bindings), key=str) for name, bindings in indexed.items()}
     assert seen == {name: sorted(bindings, key=str) for name, bindings in EXPECTED.items()}
+
+
+def test_operators_functions_need_the_hosts_key(indexed: dict[str, list[dict[str, Any]]]) -> None:
+    open_ones = {"receive_delivery", "check_health"}
+    for name, bindings in indexed.items():
+        if bindings[0]["type"] == HTTP and name not in open_ones:
+            assert bindings[0]["authLevel"].lower() == "function"
 
 
 def test_webhooks_are_open_to_the_host_since_their_signature_is_the_gate(

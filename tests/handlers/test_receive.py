@@ -13,7 +13,6 @@ import requests
 
 from local import sender
 from local.system import System
-from shared import ledger
 from tests.conftest import IMPATIENT, Relay, until
 
 Headers = dict[str, str]
@@ -28,7 +27,7 @@ def comment(**changes: Any) -> bytes:
 
 def kept(relay: Relay) -> int:
     """How many events are in the ledger or on their way there."""
-    return len(list(ledger.events())) + relay.queued("events")
+    return len(relay.events()) + relay.queued("events")
 
 
 @pytest.fixture

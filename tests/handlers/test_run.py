@@ -162,8 +162,10 @@ def test_copies_of_a_message_do_not_breed(own_system: System, model: str, tmp_pa
     assert len(own_system.chat.messages) == 1
 
 
-def test_a_message_that_comes_again_brings_the_step_along_that_follows_from_its_own(relay: Relay, model: str) -> None:
-    """A worker that died after it wrote the end of a step may not have pointed to the next one."""
+@pytest.mark.parametrize("finder", ["a copy of the message", "the sweeper"])
+def test_the_step_that_follows_is_found_when_its_worker_died_before_it_pointed_to_it(
+    relay: Relay, model: str, finder: str
+) -> None:
     relay.system.devops.faults.add("POST", RELEASES, status=401)
     for event, ended, following in [
         (relay.stage_change(f"wait-{model}"), "run-and-wait.azure_devops_pipeline", "run-and-wait.slack"),
@@ -172,7 +174,12 @@ def test_a_message_that_comes_again_brings_the_step_along_that_follows_from_its_
         relay.ended(event)
         row = {"PartitionKey": event, "RowKey": f"step:{following}", "state": "ready", "fence": 0}
         relay.table("steps").update_entity(row)
-        point(relay, event, ended)
+        if finder == "the sweeper":
+            relay.table("open").upsert_entity({"PartitionKey": event[:1], "RowKey": event})
+            relay.make_overdue(event, following)
+            relay.sweep()
+        else:
+            point(relay, event, ended)
         until(lambda event=event, step=following: relay.row(event, step)["state"] == "succeeded")  # type: ignore[misc]
         assert relay.row(event, following)["fence"] == 1
     assert len(messages(relay, model)) == 4

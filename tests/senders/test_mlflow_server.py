@@ -76,9 +76,9 @@ def acts(relay: Relay, tracking_uri: str, model: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def told(model: str) -> dict[str, Story]:
+def told(relay: Relay, model: str) -> dict[str, Story]:
     """The stories of the model's events by event type, once all of them have ended."""
-    stories = [ledger.read(event_id) for event_id in ledger.events()]
+    stories = [ledger.read(event_id) for event_id in relay.events()]
     ours = {story.event.type: story for story in stories if story.event.model == model}
     return ours if len(ours) == 2 and all(story.has_ended for story in ours.values()) else {}
 
@@ -88,7 +88,7 @@ def test_an_alias_set_in_a_real_mlflow_server_becomes_a_release(relay: Relay, tr
     assert tested["status"] == 202
     assert tested["body"]["test"] is True
 
-    stories = until(lambda: told(f"real-{model}"))
+    stories = until(lambda: told(relay, f"real-{model}"))
     assert set(stories) == {"model_version.created", "model_version_alias.created"}
     assert not stories["model_version.created"].steps
     assert stories["model_version_alias.created"].event.alias == "champion"

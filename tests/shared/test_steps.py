@@ -41,14 +41,14 @@ def test_an_arrow_leads_to_its_state_and_is_told_in_the_history(state: State, to
     assert after.ended == (later if to in ENDED else None)
 
 
-@pytest.mark.parametrize("target", [State.RUNNING, State.RETRY, State.WAITING, State.IN_DOUBT])
+@pytest.mark.parametrize("target", [State.RUNNING, State.RETRY, State.WAITING])
 def test_what_has_ended_is_never_acted_on_again_without_an_operator(target: State) -> None:
     assert all(target not in ARROWS[state] for state in ENDED)
 
 
 @pytest.mark.parametrize("state", [State.SUCCEEDED, State.SUPERSEDED])
-def test_what_stands_cannot_be_undone(state: State) -> None:
-    assert ARROWS[state] == frozenset()
+def test_what_stands_is_only_begun_anew(state: State) -> None:
+    assert ARROWS[state] == {State.READY}, "by an operator's force, under a new key"
 
 
 @pytest.mark.parametrize("state", [state for state in State if state not in ENDED])
@@ -102,8 +102,10 @@ def test_a_new_step_begins_where_the_route_says() -> None:
     one = new_step(EVENT, ROUTE, PLAN, NOW)
     assert (one.id, one.route, one.name, one.target) == ("wine.tell", "wine", "tell", "slack")
     assert (one.state, one.due, one.ended, one.attempts) == (State.READY, NOW, None, 0)
-    told = new_step(EVENT, ROUTE, PLAN, NOW, on_failure_of="wine.tell")
+    told = new_step(EVENT, ROUTE, PLAN, NOW, one)
     assert (told.id, told.on_failure_of) == ("wine.on_failure.tell", "wine.tell")
+    again = new_step(EVENT, ROUTE, PLAN, NOW, msgspec.structs.replace(one, reopened=2))
+    assert again.id == "wine.on_failure.tell.2", "what fails again after a replay is told again"
 
 
 def test_the_key_is_64_hex_and_its_own_for_each_event_route_step_and_replay() -> None:
@@ -115,7 +117,7 @@ def test_the_key_is_64_hex_and_its_own_for_each_event_route_step_and_replay() ->
         new_step("f" * 64, ROUTE, PLAN, NOW),
         new_step(EVENT, other_route, PLAN, NOW),
         new_step(EVENT, ROUTE, other_plan, NOW),
-        new_step(EVENT, ROUTE, PLAN, NOW, on_failure_of="wine.tell"),
+        new_step(EVENT, ROUTE, PLAN, NOW, one),
         msgspec.structs.replace(one, replays=1),
         msgspec.structs.replace(one, replays=11),
     ]

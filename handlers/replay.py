@@ -1,0 +1,98 @@
+"""What operators do: replay a step that is dead or parked, or say of it that it was done.
+
+A replay keeps the step key, so that whatever the first attempts have done at the target is found and counted, not done
+again. With `force` the step gets a new key and is done once more, whatever was done before.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from handlers.outcomes import note
+from handlers.targets import target_module
+from handlers.turn import Clock, Turn, point_to
+from shared import ledger
+from shared.attempts import Succeeded
+from shared.errors import NotNow
+from shared.ledger import Story
+from shared.messages import StepMessage
+from shared.settings import settings
+from shared.steps import ENDED, State, Step
+
+log = logging.getLogger("relay.operate")
+MAX_BULK = 1000
+
+
+def replay_step(event_id: str, step_id: str, force: bool, clock: Clock) -> StepMessage:
+    """Make a step ready once more; return the pointer to it.
+
+    Raises UnknownStep; NotNow for a step that is under way, or has succeeded and is not to be forced; ClaimLost.
+    """
+    story = ledger.read(event_id)
+    return _replay(_found(story, step_id), force, clock)
+
+
+def replay_event(event_id: str, states: frozenset[State], clock: Clock) -> list[StepMessage]:
+    """Replay all steps of an event that are in one of the states; return the pointers to them. Raises UnknownStep."""
+    steps = [step for step in ledger.read(event_id).steps.values() if step.state in states]
+    return [_replay(step, False, clock) for step in steps]
+
+
+def replay_since(since: datetime, states: frozenset[State], clock: Clock) -> Iterator[StepMessage]:
+    """Replay all steps in one of the states of the events since then, 1,000 events at most; yield the pointers."""
+    for event_id in ledger.recent(since, clock(), MAX_BULK):
+        yield from replay_event(event_id, states, clock)
+
+
+def resolve_step(event_id: str, step_id: str, outcome: str, clock: Clock) -> list[StepMessage]:
+    """Note that a dead or parked step was done, as `outcome` tells; return the pointers to what follows.
+
+    Raises UnknownStep; NotNow for a step in another state; ClaimLost.
+    """
+    story = ledger.read(event_id)
+    step = _found(story, step_id)
+    if step.state not in (State.DEAD, State.PARKED):
+        raise NotNow(f"step {step.id} is {step.state}: only what is dead or parked can be resolved")
+    ledger.reopen(event_id, clock())
+    return note(
+        Turn(story, step, clock), Succeeded(outcome=f"resolved by hand: {outcome}", ref=step.ref, link=step.link)
+    )
+
+
+def _found(story: Story, step_id: str) -> Step:
+    if step_id not in story.steps:
+        raise NotNow(
+            f"event {story.event.id} has no step {step_id!r}; it has {', '.join(sorted(story.steps)) or 'none'}"
+        )
+    return story.steps[step_id]
+
+
+def _replay(step: Step, force: bool, clock: Clock) -> StepMessage:
+    if step.state not in ENDED:
+        raise NotNow(f"step {step.id} is {step.state}: it is still under way")
+    if step.state in (State.SUCCEEDED, State.SUPERSEDED) and not force:
+        raise NotNow(f"step {step.id} is {step.state}: only `force` does it once more")
+    now = clock()
+    ledger.reopen(step.event_id, now)
+    fresh: dict[str, Any] = {"attempts": 0, "due": now, "ended": None, "reopened": step.reopened + 1}
+    if force:
+        again: dict[str, Any] = {"replays": step.replays + 1, "progress": {}, "claimed": None, "ref": "", "link": ""}
+        ledger.change(step, State.READY, now, **fresh, **again, reason="replayed by force")
+    elif step.claimed and _can_be_asked(step):
+        # the target is asked first; once is enough if the last attempt is longer ago than it takes to settle
+        settled = step.ended is not None and (now - step.ended).total_seconds() > settings().settle_seconds
+        ledger.change(step, State.IN_DOUBT, now, **fresh, misses=int(settled), reason="replayed")
+    else:
+        ledger.change(step, State.READY, now, **fresh, reason="replayed")
+    log.info("step %s of event %s is replayed%s", step.id, step.event_id, " by force" if force else "")
+    return point_to(step)
+
+
+def _can_be_asked(step: Step) -> bool:
+    try:
+        return hasattr(target_module(step.target), "probe")
+    except KeyError:
+        return False
