@@ -49,8 +49,9 @@ def fail_attempt(message: bytes, reason: str, clock: Clock) -> list[StepMessage]
     turn = _turn(message, clock)
     if turn.step.state not in (State.READY, State.RETRY):
         return []
+    patience = (turn.step.due - clock()).total_seconds()  # what its service may have asked for is not cut short
     try:
-        return retry(turn, TransientFailure(reason))
+        return retry(turn, TransientFailure(reason, retry_after=max(patience, 0.0)))
     except ClaimLost:
         return []
 

@@ -63,10 +63,11 @@ class Turn:
         """
         try:
             self.module = target_module(self.step.target)
-            self.options = render(self.story, self.step, self.module)
-            self.connection = self.module.connect(self.options, vault.secret)
         except KeyError:
             raise PermanentFailure(f"this app knows no target {self.step.target!r} any more") from None
+        try:
+            self.options = render(self.story, self.step, self.module)
+            self.connection = self.module.connect(self.options, vault.secret)
         except (SecretUnusable, SettingError, msgspec.ValidationError) as error:
             raise PermanentFailure(str(error)) from None
         except VaultUnavailable as error:

@@ -41,6 +41,13 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     marker_parameter: str = ""
     pat_secret: str = ""
 
+    def __post_init__(self) -> None:
+        """Refuse what would make one run look like any other: a lost one could not be told from a stranger's."""
+        if not (self.parameters or self.variables or self.marker_parameter):
+            raise ValueError(
+                "give `parameters`, `variables` or a `marker_parameter`: by them a lost run is found again"
+            )
+
 
 TEMPLATED: Mapping[str, Safe] = {"parameters": harmless, "variables": harmless}
 
@@ -110,12 +117,13 @@ def _ref(branch: str) -> str:
 
 
 def _started(attempt: Attempt, run: Any) -> Answer:
+    link = azure_devops.web_link(run)
+    answer: Answer = Succeeded(outcome=f"run {run.id} was started", ref=str(run.id), link=link)
+    if attempt.options.wait:
+        answer = _under_way(run, link)
     if not attempt.options.marker_parameter:
         _tag(attempt, run)
-    link = azure_devops.web_link(run)
-    if attempt.options.wait:
-        return _under_way(run, link)
-    return Succeeded(outcome=f"run {run.id} was started", ref=str(run.id), link=link)
+    return answer
 
 
 def _tag(attempt: Attempt, run: Any) -> None:

@@ -130,9 +130,10 @@ def _marked(attempt: Attempt) -> Iterator[Any]:
         project=options.project,
         definition_id=options.definition,
         min_created_time=attempt.started - CLOCK_SKEW,
+        status_filter="draft",
         top=LISTED,
         property_filters=[PROPERTY],
     )
     for release in found:
-        if release.status == "draft" and attempt.marker in f"{release.description} {release.properties}":
+        if attempt.marker in f"{release.description} {release.properties}":
             yield release
