@@ -18,6 +18,7 @@ from handlers.turn import Clock
 from shared import ledger
 from shared.errors import ClaimLost, NotNow, UnknownStep
 from shared.messages import StepMessage
+from shared.settings import settings
 from shared.steps import State
 
 DEFAULT_DAYS, MAX_LISTED = 7.0, 500
@@ -55,7 +56,7 @@ def list_events(query: Mapping[str, str], clock: Clock) -> Reply:
         days, limit = float(query.get("days", DEFAULT_DAYS)), int(query.get("limit", 50))
         if not 0 < days < 10_000 or not 0 < limit <= MAX_LISTED:
             raise ValueError(f"`days` has to be above 0, `limit` from 1 to {MAX_LISTED}")
-        since = clock() - timedelta(days=days)
+        since = _remembered(clock() - timedelta(days=days), clock)
         found: list[dict[str, Any]] = []
         for event_id in ledger.recent(since, clock() + timedelta(days=1), 100_000):
             story = ledger.read(event_id)
@@ -95,7 +96,7 @@ def replay_many(body: bytes, clock: Clock) -> Reply:
         if asked.since is None or asked.step or asked.force:
             raise ValueError("give `since`, and neither `step` nor `force`")
         since = asked.since if asked.since.tzinfo else asked.since.replace(tzinfo=UTC)
-        return _pointing(list(replay.replay_since(since, frozenset(asked.states), clock)))
+        return _pointing(list(replay.replay_since(_remembered(since, clock), frozenset(asked.states), clock)))
 
     return _answered(replayed)
 
@@ -108,6 +109,11 @@ def resolve(event_id: str, body: bytes, clock: Clock) -> Reply:
         return _pointing(replay.resolve_step(event_id, asked.step, asked.outcome, clock))
 
     return _answered(resolved)
+
+
+def _remembered(since: datetime, clock: Clock) -> datetime:
+    """Return the moment, or the one before which the ledger has forgotten all: each day back costs a query."""
+    return max(since, clock() - timedelta(days=settings().retention_days + 31))
 
 
 def _pointing(pointers: list[StepMessage]) -> Reply:

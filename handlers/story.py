@@ -9,7 +9,16 @@ import msgspec
 from shared.ledger import Story
 from shared.steps import State, Step
 
-_ORDER = (State.DEAD, State.PARKED, State.IN_DOUBT, State.RETRY, State.WAITING, State.RUNNING, State.READY)
+_ORDER = (
+    State.DEAD,
+    State.PARKED,
+    State.IN_DOUBT,
+    State.RETRY,
+    State.WAITING,
+    State.RUNNING,
+    State.READY,
+    State.SUPERSEDED,
+)
 
 
 def summary_of(story: Story) -> dict[str, Any]:

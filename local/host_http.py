@@ -34,7 +34,7 @@ class Front:
     async def start(self, port: int) -> str:
         """Listen on this port, or on a free one for 0, and return the URL."""
         app = web.Application(client_max_size=LARGEST_BODY)
-        app.router.add_route("*", "/{path:.*}", self._answer)
+        app.router.add_route("*", r"/{path:[\s\S]*}", self._answer)  # a dot would leave out newlines
         # Bodies arrive as they were sent: signatures cover the compressed bytes.
         self._server = web.AppRunner(
             app, access_log=None, auto_decompress=False, max_field_size=32 * 1024, shutdown_timeout=25
