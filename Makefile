@@ -8,7 +8,7 @@ RUNTIME := azure-functions-runtime==1.3.0
 ONCE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check pythons bench clean
+.PHONY: help run test check pythons soak bench clean
 
 help: ## show what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ pythons: ## run the tests with Python 3.11, 3.12 and 3.13, as far as this machin
 	  if [ -z "$$python" ]; then echo "no Python $$version here"; continue; fi; \
 	  echo "Python $$version"; $(MAKE) --no-print-directory test PYTHON="$$python" VENV=.venv-$$version || exit 1; \
 	done
+
+soak: $(VENV)/.installed-run ## kill and freeze workers at named moments for some minutes, count what came of it
+	@$(RUN) -m soak.crash --events 400 --seed 1
 
 bench: $(VENV)/.installed-run ## measure what importing the app costs a cold start
 	@$(RUN) -m bench.import_time

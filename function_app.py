@@ -72,11 +72,12 @@ def prune(timer: func.TimerRequest) -> None:
 
 
 @app.queue_trigger("message", queue_name="events-poison", connection=STORAGE)
-def keep_poisoned_event(message: func.QueueMessage) -> None:
-    """Keep what route_event could not take."""
-    from handlers.poison import keep_poisoned_event
+@app.queue_output("steps", queue_name="steps", connection=STORAGE)
+def route_poisoned_event(message: func.QueueMessage, steps: func.Out[List[str]]) -> None:  # noqa: UP006
+    """Route once more what route_event was given up on, or keep it."""
+    from handlers.poison import route_poisoned_event
 
-    keep_poisoned_event(message.get_body(), _now())
+    _point(steps, route_poisoned_event(message.get_body(), _now()))
 
 
 @app.queue_trigger("message", queue_name="steps-poison", connection=STORAGE)

@@ -109,6 +109,8 @@ def _tell(answer: dict[str, Any]) -> None:
     for pointer in answer["ready"]:
         typer.echo(f"ready: {pointer['step']} of {pointer['event']}")
     typer.echo(f"{len(answer['ready'])} steps are ready")
+    if answer.get("requeued"):
+        typer.echo(f"{answer['requeued']} events that had been kept as poison are routed again")
 
 
 def _console() -> Console:

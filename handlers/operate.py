@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from handlers import replay
+from handlers.poison import replay_poison
 from handlers.story import state_of, story_of, summary_of
 from handlers.turn import Clock
 from shared import ledger
@@ -89,14 +90,16 @@ def replay_one(event_id: str, body: bytes, clock: Clock) -> Reply:
 
 
 def replay_many(body: bytes, clock: Clock) -> Reply:
-    """Replay the steps in one of the `states` of all events `since` then."""
+    """Replay the steps in one of the `states` of all events `since` then, and events kept as poison since then."""
 
     def replayed() -> Reply:
         asked = msgspec.json.decode(body or b"{}", type=ReplayRequest)
         if asked.since is None or asked.step or asked.force:
             raise ValueError("give `since`, and neither `step` nor `force`")
         since = asked.since if asked.since.tzinfo else asked.since.replace(tzinfo=UTC)
-        return _pointing(list(replay.replay_since(_remembered(since, clock), frozenset(asked.states), clock)))
+        reply = _pointing(list(replay.replay_since(_remembered(since, clock), frozenset(asked.states), clock)))
+        reply.body["requeued"] = replay_poison(since)
+        return reply
 
     return _answered(replayed)
 

@@ -8,9 +8,10 @@ from datetime import datetime
 
 import msgspec
 
+from handlers.route import route_event
 from handlers.run import fail_attempt
 from handlers.turn import Clock
-from shared import ledger
+from shared import ledger, storage
 from shared.errors import UnknownStep
 from shared.messages import EVENTS_QUEUE, STEPS_QUEUE, StepMessage
 
@@ -18,11 +19,18 @@ log = logging.getLogger("relay.operate")
 GAVE_UP = "the host gave up on its message: every run ended in an error; the function's log says which"
 
 
-def keep_poisoned_event(message: bytes, now: datetime) -> None:
-    """Keep a message of `events` that route_event could not take, whole, with its reason, in the table `poison`."""
-    key = hashlib.sha256(message).hexdigest()
-    log.error("message %s of the queue %s is poison", key, EVENTS_QUEUE)
-    ledger.keep_poison(EVENTS_QUEUE, key, message.decode("utf-8", "backslashreplace"), GAVE_UP, now)
+def route_poisoned_event(message: bytes, now: datetime) -> list[StepMessage]:
+    """Route an event once more whose message the host gave up on; return pointers as route_event does.
+
+    Workers that died on it for reasons of their own make a message poison just as well as an event that can't be
+    routed. What can't be routed here either is kept whole in the table `poison`, with the reason, for a replay.
+    """
+    try:
+        return route_event(message, now)
+    except Exception as error:  # a message that is none, a fault of ours: whatever it is, the message has to be kept
+        log.exception("an event can't be routed: it is kept in the table poison")
+        _keep(EVENTS_QUEUE, message, f"{type(error).__name__}: {error}", now)
+        return []
 
 
 def retry_poisoned_step(message: bytes, clock: Clock) -> list[StepMessage]:
@@ -33,7 +41,20 @@ def retry_poisoned_step(message: bytes, clock: Clock) -> list[StepMessage]:
     try:
         return fail_attempt(message, GAVE_UP, clock)
     except (msgspec.DecodeError, UnknownStep):
-        key = hashlib.sha256(message).hexdigest()
-        text = message.decode("utf-8", "backslashreplace")
-        ledger.keep_poison(STEPS_QUEUE, key, text, GAVE_UP, clock())
+        _keep(STEPS_QUEUE, message, GAVE_UP, clock())
         return []
+
+
+def replay_poison(since: datetime) -> int:
+    """Put the kept events since then back on their queue; return how many."""
+    count = 0
+    for row in list(ledger.kept_poison(EVENTS_QUEUE, since)):
+        storage.send(EVENTS_QUEUE, row["message"])
+        ledger.drop_poison(row)  # after it was sent: twice is recognised, not at all would be lost
+        count += 1
+    return count
+
+
+def _keep(queue: str, message: bytes, reason: str, now: datetime) -> None:
+    key = hashlib.sha256(message).hexdigest()
+    ledger.keep_poison(queue, key, message.decode("utf-8", "backslashreplace"), reason, now)

@@ -293,6 +293,16 @@ def _step(row: Any) -> Step:
     return msgspec.convert(values, type=Step)
 
 
+def kept_poison(queue: str, since: datetime) -> Iterator[Any]:
+    """Yield the rows of the queue's messages that were kept since then."""
+    yield from (row for row in _rows(POISON, "PartitionKey eq @queue", {"queue": queue}) if row["at"] >= since)
+
+
+def drop_poison(row: Any) -> None:
+    """Remove a kept message."""
+    storage.table(POISON).delete_entity(row["PartitionKey"], row["RowKey"])
+
+
 def keep_poison(queue: str, key: str, message: str, reason: str, now: datetime) -> None:
     """Keep a message that no function could take, with its reason, in the table `poison`."""
     entity = {

@@ -26,7 +26,7 @@ EXPECTED: dict[str, list[tuple[str, str | None]]] = {
     "route_event": [(QUEUE, "events"), (OUT, "steps")],
     "run_step": [(QUEUE, "steps"), (OUT, "steps")],
     "sweep": [("timerTrigger", "%SWEEP_SCHEDULE%"), (OUT, "steps")],
-    "keep_poisoned_event": [(QUEUE, "events-poison")],
+    "route_poisoned_event": [(QUEUE, "events-poison"), (OUT, "steps")],
     "retry_poisoned_step": [(QUEUE, "steps-poison"), (OUT, "steps")],
     "prune": [("timerTrigger", "0 17 3 * * *")],
     "list_events": [(HTTP, "events"), ("http", None)],

@@ -1,0 +1,143 @@
+"""What came of the events: the logs of the stand-ins and the rows of the ledger, held against the 202s.
+
+It reads the table itself: a checker that asked the app's own code would share its mistakes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from azure.core.exceptions import ResourceNotFoundError
+from azure.data.tables import TableClient
+
+from local.system import System
+
+ENDED = ("succeeded", "superseded", "parked", "dead")
+FIRST = {
+    "release": "release.azure_devops_release",
+    "run": "run.azure_devops_pipeline",
+    "wait": "wait.azure_devops_pipeline",
+    "tell": "tell.slack",
+}
+SECOND = {"release": "release.slack", "run": "run.slack"}
+
+
+@dataclass
+class History:
+    """The findings, by model: each event has a model of its own. The first five are violations of the promise."""
+
+    lost: list[str] = field(default_factory=list)  # answered 202, not in the ledger
+    stranded: list[str] = field(default_factory=list)  # a step has not ended, or has no successor
+    repeated: list[str] = field(default_factory=list)  # an effect that came twice
+    hollow: list[str] = field(default_factory=list)  # a step has succeeded, and the target knows nothing of it
+    unasked: list[str] = field(default_factory=list)  # something was started for no accepted event
+    guarded: list[str] = field(default_factory=list)  # a run more, which the pipeline's own first step cancels
+    told_again: list[str] = field(default_factory=list)  # a chat message more: at least once is its promise
+    states: Counter[str] = field(default_factory=Counter)
+    reasons: list[str] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    slowest: tuple[float, str] = (0.0, "")  # with what its row tells of its life
+
+    @property
+    def violations(self) -> dict[str, list[str]]:
+        """What may not be, by its name; empty if the promise was kept."""
+        names = ("lost", "stranded", "repeated", "hollow", "unasked")
+        return {name: getattr(self, name) for name in names if getattr(self, name)}
+
+
+def rows_of(system: System) -> dict[str, dict[str, Any]]:
+    """Return the rows of all events: by event id, then by row key."""
+    found: dict[str, dict[str, Any]] = defaultdict(dict)
+    with TableClient.from_connection_string(system.azurite.connection_string, "steps") as table:
+        try:
+            for row in table.list_entities():
+                found[row["PartitionKey"]][row["RowKey"]] = row
+        except ResourceNotFoundError:
+            return {}
+    return found
+
+
+def steps_of(rows: dict[str, Any]) -> dict[str, Any]:
+    """Return the rows of the steps among those of an event, by step id."""
+    return {key.removeprefix("step:"): row for key, row in rows.items() if key.startswith("step:")}
+
+
+def unfinished(rows: dict[str, dict[str, Any]], accepted: dict[str, str]) -> list[str]:
+    """Return the models whose events are not yet, or not wholly, ended."""
+    return [model for event, model in accepted.items() if not _is_ended(rows.get(event, {}))]
+
+
+def _is_ended(rows: dict[str, Any]) -> bool:
+    return "event" in rows and all(step["state"] in ENDED for step in steps_of(rows).values())
+
+
+def check(system: System, accepted: dict[str, str]) -> History:
+    """Hold the outside world against the ledger; `accepted` has the event ids of the 202s with their models."""
+    history, rows = History(), rows_of(system)
+    starts, messages = _starts(system), Counter(message.text.split()[0] for message in system.chat.messages)
+    for event, model in accepted.items():
+        if "event" not in rows.get(event, {}):
+            history.lost.append(model + _poisoned(system, model))
+            continue
+        steps = steps_of(rows[event])
+        _check_steps(history, model, steps)
+        _check_effects(history, model, steps, starts.get(model, []), messages[model])
+    history.unasked = sorted(set(starts) - set(accepted.values()))
+    return history
+
+
+def _poisoned(system: System, model: str) -> str:
+    """Tell whether an event that reached no route was at least kept as poison: gone, or only given up."""
+    with TableClient.from_connection_string(system.azurite.connection_string, "poison") as table:
+        try:
+            found = [row["reason"] for row in table.list_entities() if model in row["message"]]
+        except ResourceNotFoundError:
+            found = []
+    return f" (kept in the table poison: {found[0]})" if found else ""
+
+
+def _starts(system: System) -> dict[str, list[str]]:
+    """Return the marks of all that was started, by model: a release's own number, a run's marker."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for start in system.devops.starts:
+        if start.kind == "release":
+            found[start.variables["modelName"]["value"]].append(f"release {start.id}")
+        else:
+            found[start.parameters["model_name"]].append(start.parameters["relay_marker"])
+    return found
+
+
+def _check_steps(history: History, model: str, steps: dict[str, Any]) -> None:
+    kind = model.partition("-")[0]
+    first = steps.get(FIRST[kind])
+    is_whole = first is not None and (first["state"] != "succeeded" or SECOND.get(kind, FIRST[kind]) in steps)
+    if not is_whole or any(step["state"] not in ENDED for step in steps.values()):
+        told = ", ".join(f"{name} {step['state']}" for name, step in steps.items())
+        history.stranded.append(f"{model} ({told})")
+    for step in steps.values():
+        history.states[step["state"]] += 1
+        if step["state"] in ("dead", "parked"):
+            history.reasons.append(f"{model}: {step['state']}: {step['reason']}")
+        if "ended" in step:
+            seconds = (step["ended"] - step["created"]).total_seconds()
+            history.seconds.append(seconds)
+            history.slowest = max(history.slowest, (seconds, f"{model}: {_life(step)}"))
+
+
+def _life(step: dict[str, Any]) -> str:
+    moments = [msgspec.convert(each, dict[str, str]) for each in msgspec.json.decode(step["history"])]
+    return " > ".join(f"{each['at'][14:19]} {each['state']} {each.get('note', '')[:60]}".strip() for each in moments)
+
+
+def _check_effects(history: History, model: str, steps: dict[str, Any], starts: list[str], messages: int) -> None:
+    kind = model.partition("-")[0]
+    done = steps.get(FIRST[kind], {}).get("state") == "succeeded"
+    count = messages if kind == "tell" else len(starts)
+    if done and not count:
+        history.hollow.append(model)
+    history.repeated += [model] * (len(set(starts)) - 1)
+    history.guarded += [model] * (len(starts) - len(set(starts)))
+    history.told_again += [model] * (messages - 1)

@@ -1,0 +1,144 @@
+"""What each precaution is there for: with it the moment passes, and a copy of the app without it acts twice."""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from azure.storage.queue import QueueClient, TextBase64EncodePolicy
+
+from local import sender
+from local.system import System
+from shared.messages import StepMessage, encode
+from soak.crash import ROUTES
+from soak.history import History, check, rows_of, steps_of, unfinished
+from soak.injections import Injection, Plan
+from soak.strategies import STRATEGIES, copied
+from soak.workers import Worker
+from tests.conftest import until
+
+QUICK = {"STEP_LEASE_SECONDS": "1", "SETTLE_SECONDS": "1", "LOCAL_QUEUE_LEASE_SECONDS": "2"}
+FOR_EVER = 1e6
+RUN = "run.azure_devops_pipeline"
+
+
+class Scene:
+    """A system whose workers run one copy of the app, and one event in it."""
+
+    def __init__(self, system: System, worker: Worker, plan: Plan) -> None:
+        self.system, self.worker, self.plan = system, worker, plan
+        self.accepted: dict[str, str] = {}
+        self.history = History()
+
+    def report(self, kind: str) -> str:
+        """Tell of an event; return its id."""
+        model = f"{kind}-{uuid.uuid4().hex[:8]}"
+        url = f"{self.worker.host.url}/api/webhooks/wine-dev"
+        body = sender.databricks_stage_change(model, "1", "Production")
+        reply = sender.send_databricks(url, self.system.secret("wine-dev-webhook"), body)
+        assert reply.status_code == 202
+        self.accepted[str(reply.json()["event"])] = model
+        return str(reply.json()["event"])
+
+    def state(self, event: str, step: str) -> str:
+        """Return how a step stands, "" while it is not there."""
+        row = steps_of(rows_of(self.system).get(event, {})).get(step)
+        return str(row["state"]) if row else ""
+
+    def point(self, event: str, step: str) -> None:
+        """Put one more pointer to a step on the queue."""
+        connection, policy = self.system.azurite.connection_string, TextBase64EncodePolicy()
+        with QueueClient.from_connection_string(connection, "steps", message_encode_policy=policy) as queue:
+            queue.send_message(encode(StepMessage(event_key=event, step=step)))
+
+
+@contextmanager
+def scene(strategy: str, workers: int, **settings: str) -> Iterator[Scene]:
+    """Start a scene. At its end all events have ended, and the workers have finished what they had in hand."""
+    with System() as system, tempfile.TemporaryDirectory(prefix="relay-mutation-") as folder, ExitStack() as stack:
+        app, plan = copied(strategy, Path(folder)), Plan()
+        crowd = [Worker(system, app, ROUTES, plan, {**QUICK, **settings}) for _ in range(workers)]
+        for worker in crowd:
+            stack.enter_context(worker)
+        made = Scene(system, crowd[0], plan)
+        yield made
+        until(lambda: not unfinished(rows_of(system), made.accepted))
+        stack.close()
+        made.history = check(system, made.accepted)
+
+
+def two_claims_at_once(strategy: str) -> History:
+    """A pointer comes twice; the first claim is held up until the step has been done by the other."""
+    with scene(strategy, workers=2) as made:
+        made.report("tell")
+        until(lambda: not unfinished(rows_of(made.system), made.accepted))  # now the queues are there
+        made.plan.arm(Injection("pointer queued", "double"))
+        made.plan.arm(Injection("claim", "late", 4.0))
+        made.report("run")
+        until(lambda: made.plan.done[Injection("claim", "late")])
+    return made.history
+
+
+def killed_after_a_run_was_started(strategy: str) -> History:
+    """The worker dies before it hears of the run that it has started."""
+    with scene(strategy, workers=1) as made:
+        made.plan.arm(Injection("run started", "kill after"))
+        made.report("run")
+    return made.history
+
+
+def killed_while_the_list_was_late(strategy: str) -> History:
+    """The worker dies likewise, and when the run is looked for the first time it is not in the list yet."""
+    with scene(strategy, workers=1) as made:
+        made.system.devops.list_lag_seconds = FOR_EVER
+        made.plan.arm(Injection("run started", "kill after"))
+        made.report("run")
+        until(lambda: made.system.devops.faults.calls("GET", "/runs$"))
+        made.system.devops.list_lag_seconds = 0.0
+    return made.history
+
+
+def pointed_to_while_it_runs(strategy: str) -> History:
+    """A pointer comes again while the target takes its time over the first one's call."""
+    with scene(strategy, workers=2, STEP_LEASE_SECONDS="30") as made:
+        made.plan.arm(Injection("run started", "late", 8.0))
+        event = made.report("run")
+        until(lambda: made.state(event, RUN) == "running")
+        made.point(event, RUN)
+        until(lambda: made.system.devops.starts)
+    return made.history
+
+
+def frozen_after_a_draft_was_made(strategy: str) -> History:
+    """A worker freezes before it hears of its draft, which no list shows; another one takes the step over."""
+    with scene(strategy, workers=2) as made:
+        made.system.devops.list_lag_seconds = FOR_EVER
+        made.plan.arm(Injection("draft created", "freeze", 8.0))
+        made.report("release")
+    return made.history
+
+
+SCENES = {
+    "no-if-match": two_claims_at_once,
+    "no-probe": killed_after_a_run_was_started,
+    "no-settling": killed_while_the_list_was_late,
+    "no-lease": pointed_to_while_it_runs,
+    "no-draft": frozen_after_a_draft_was_made,
+}
+
+
+@pytest.mark.parametrize("lacking", SCENES)
+def test_the_app_acts_once_and_without_its_precaution_twice(lacking: str) -> None:
+    kept, broken = SCENES[lacking]("full"), SCENES[lacking](lacking)
+    assert not kept.violations
+    assert not kept.guarded
+    assert len(broken.repeated) + len(broken.guarded) == 1
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy_still_finds_what_it_changes(strategy: str, tmp_path: Path) -> None:
+    assert (copied(strategy, tmp_path) / "function_app.py").is_file()
