@@ -9,24 +9,10 @@ from typing import Any
 import msgspec
 
 from shared.ledger import Story
-from shared.messages import Event
+from shared.messages import EVENT_FIELDS, Event
 from shared.routes import StepPlan
 from shared.steps import Step
 from shared.templates import fill_all
-
-_FIELDS = (
-    "id",
-    "source",
-    "type",
-    "model",
-    "version",
-    "from_stage",
-    "to_stage",
-    "alias",
-    "comment",
-    "text",
-    "delivery",
-)
 
 
 class _Values(defaultdict[str, str]):
@@ -85,6 +71,5 @@ def _values(story: Story, step: Step) -> dict[str, str]:
 
 
 def _of_event(event: Event) -> dict[str, str]:
-    values = {name: str(getattr(event, name)) for name in _FIELDS}
-    values["timestamp"] = str(event.timestamp)
+    values = {name: str(getattr(event, name)) for name in EVENT_FIELDS}
     return values | {f"tags.{key}": value for key, value in event.tags.items()}

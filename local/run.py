@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import requests
@@ -162,9 +163,16 @@ def _show_how_to_try(system: System, worker: Host) -> None:
         '  SIGNATURE=$(printf %s "$BODY" | openssl dgst -sha256 -hmac "$SECRET" | sed "s/.* //")',
         f'  curl -i {worker.url}/api/webhooks/wine-dev -H "X-Databricks-Signature: $SIGNATURE" --data-raw "$BODY"',
     )
-    for line in lines:
+    operate = f"  RELAY_URL={worker.url} RELAY_KEY={system.function_key} {_python()} -m cli events list"
+    for line in (*lines, operate):
         console.print(Text(line))
     console.print("\nWaiting for events; Ctrl+C ends.")
+
+
+def _python() -> str:
+    """Return the Python that runs this, as one would type it here."""
+    here, python = Path.cwd(), Path(sys.executable)
+    return str(python.relative_to(here) if python.is_relative_to(here) else python)
 
 
 def _tell_of_events(worker: Host) -> None:

@@ -10,6 +10,23 @@ EVENTS_QUEUE = "events"
 STEPS_QUEUE = "steps"
 
 
+EVENT_FIELDS = (
+    "id",
+    "source",
+    "type",
+    "model",
+    "version",
+    "from_stage",
+    "to_stage",
+    "alias",
+    "comment",
+    "text",
+    "delivery",
+    "timestamp",
+)
+"""The fields of an event that a placeholder may name; its tags besides, as `tags.NAME`."""
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What happened in a registry, whoever said it.
 

@@ -7,27 +7,12 @@ from typing import Any
 
 import msgspec
 
+from shared.messages import EVENT_FIELDS
 from shared.routes import EVENT_TYPES, OneOrMore, Route, StepPlan, When, matches
 from shared.routes_lines import Path
 from shared.routes_rules import Problems, Rules, one_of
 from shared.templates import names
 
-EVENT_FIELDS = frozenset(
-    [
-        "id",
-        "source",
-        "type",
-        "model",
-        "version",
-        "from_stage",
-        "to_stage",
-        "alias",
-        "comment",
-        "text",
-        "delivery",
-        "timestamp",
-    ]
-)
 STEP_FIELDS = frozenset({"link", "ref", "outcome"})
 FAILED_FIELDS = frozenset({"failed.step", "failed.reason", "failed.link"})
 MAX_ROUTE_BYTES = 30_000  # a route is kept with each event in a table property, which holds 32 Ki characters
