@@ -13,7 +13,7 @@ from handlers.run import fail_attempt
 from handlers.turn import Clock
 from shared import ledger, storage
 from shared.errors import UnknownStep
-from shared.messages import EVENTS_QUEUE, STEPS_QUEUE, StepMessage
+from shared.messages import EVENTS_QUEUE, STEPS_QUEUE, StepMessage, decode_event_message
 
 log = logging.getLogger("relay.operate")
 GAVE_UP = "the host gave up on its message: every run ended in an error; the function's log says which"
@@ -46,13 +46,23 @@ def retry_poisoned_step(message: bytes, clock: Clock) -> list[StepMessage]:
 
 
 def replay_poison(since: datetime) -> int:
-    """Put the kept events since then back on their queue; return how many."""
+    """Put the kept events since then back on their queue; return how many. What is no event stays where it is."""
     count = 0
     for row in list(ledger.kept_poison(EVENTS_QUEUE, since)):
+        if not _is_event(row["message"]):
+            continue
         storage.send(EVENTS_QUEUE, row["message"])
         ledger.drop_poison(row)  # after it was sent: twice is recognised, not at all would be lost
         count += 1
     return count
+
+
+def _is_event(text: str) -> bool:
+    try:
+        decode_event_message(text.encode())
+    except msgspec.DecodeError:
+        return False
+    return True
 
 
 def _keep(queue: str, message: bytes, reason: str, now: datetime) -> None:
