@@ -13,6 +13,7 @@ from shared import ledger
 from shared.attempts import Answer, Succeeded
 from shared.errors import Failure, PermanentFailure
 from shared.messages import StepMessage
+from shared.routes import StepPlan
 from shared.settings import settings
 from shared.steps import ENDED, State, Step, new_step
 
@@ -78,8 +79,7 @@ def follow_up(turn: Turn) -> list[StepMessage]:
     Its message came twice; the pointers that its first turn returned may have been lost with its worker.
     """
     step, story = turn.step, turn.story
-    plans = [plan.id for plan in story.routes[step.route].steps]
-    following = plans[plans.index(step.name) + 1 :][:1] if not step.on_failure_of else []
+    following = [] if step.on_failure_of else [plan.id for plan in _next_plans(turn)]
     return [
         point_to(other)
         for other in story.steps.values()
@@ -97,10 +97,14 @@ def _succeed(turn: Turn, answer: Succeeded) -> list[StepMessage]:
 
 def _next(turn: Turn) -> list[Step]:
     route = turn.story.routes[turn.step.route]
-    ids = [plan.id for plan in route.steps]
-    rest = route.steps[ids.index(turn.step.name) + 1 :]
-    steps = [new_step(turn.step.event_id, route, plan, turn.clock()) for plan in rest[:1]]
+    steps = [new_step(turn.step.event_id, route, plan, turn.clock()) for plan in _next_plans(turn)]
     return [step for step in steps if step.id not in turn.story.steps]
+
+
+def _next_plans(turn: Turn) -> tuple[StepPlan, ...]:
+    """The plan of the step after this one in its route, if there is one."""
+    plans = turn.story.routes[turn.step.route].steps
+    return plans[[plan.id for plan in plans].index(turn.step.name) + 1 :][:1]
 
 
 def _ended(turn: Turn, following: list[Step]) -> list[StepMessage]:
