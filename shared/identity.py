@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from azure.identity import DefaultAzureCredential
 
 AZURE_DEVOPS_SCOPE = "499b84ac-1321-427f-aa17-267ca6975798/.default"
+DATABRICKS_SCOPE = "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d/.default"
 
 
 @cache

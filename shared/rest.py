@@ -7,9 +7,11 @@ request only asked (GET), asking again is harmless, so these are transient there
 
 from __future__ import annotations
 
+import json
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -21,17 +23,61 @@ _ASKING = ("GET", "HEAD", "OPTIONS")
 MAX_RETRY_AFTER = 6 * 3600.0
 
 
-def post(url: str, payload: Any, service: str) -> str:
-    """POST a JSON payload, without following redirects; return the reply's text. Raises a Failure unless it is 2xx."""
+@dataclass(frozen=True)
+class Reply:
+    """What a service answered: `headers` are looked up without regard to case, `method` is that of the request."""
+
+    service: str
+    method: str
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    def json(self) -> Any:
+        """Return the body as JSON. Raises a Failure if it is none: then nobody knows what was done."""
+        try:
+            return json.loads(self.text)
+        except ValueError:
+            raise _unclear(f"the reply of {self.service} is not JSON", self.method, 0.0) from None
+
+
+def request(
+    method: str,
+    url: str,
+    service: str,
+    *,
+    payload: Any = None,
+    headers: Mapping[str, str] | None = None,
+    params: Mapping[str, str] | None = None,
+    allowed: Collection[int] = (),
+    passing: Collection[int] = (),
+    timeout: tuple[float, float] = TIMEOUT_SECONDS,
+) -> Reply:
+    """Send a request with a JSON payload (bytes go as they are), without following redirects; return the reply.
+
+    Raises a Failure unless the status is 2xx or in `allowed`. A status in `passing` is a no that may be a yes later.
+    """
     import requests
     from urllib3.exceptions import LocationValueError
 
+    body = {"data": payload} if isinstance(payload, bytes) else {"json": payload}
     try:
-        reply = requests.post(url, json=payload, timeout=TIMEOUT_SECONDS, allow_redirects=False)
+        got = requests.request(
+            method, url, **body, headers=headers, params=params, timeout=timeout, allow_redirects=False
+        )
     except (requests.RequestException, LocationValueError) as error:
-        raise failure_of_error(error, "POST", service) from None
-    judge(reply.status_code, reply.headers, reply.text[:300], "POST", service)
-    return reply.text
+        raise failure_of_error(error, method, service) from None
+    if got.status_code not in allowed:
+        if got.status_code in passing:
+            reason = f"{service} answered {got.status_code}: {_message(got.text)}"
+            raise TransientFailure(reason, retry_after=retry_after(got.headers))
+        judge(got.status_code, got.headers, _message(got.text), method, service)
+    return Reply(service, method, got.status_code, got.headers, got.text)
+
+
+def post(url: str, payload: Any, service: str) -> str:
+    """POST a JSON payload, without following redirects; return the reply's text. Raises a Failure unless it is 2xx."""
+    return request("POST", url, service, payload=payload).text
 
 
 def judge(status: int, headers: Mapping[str, str], message: str, method: str, service: str) -> None:
@@ -72,6 +118,20 @@ def retry_after(headers: Mapping[str, str]) -> float:
         except (ValueError, TypeError, OverflowError):
             return 0.0
     return min(max(seconds, 0.0), MAX_RETRY_AFTER) if seconds == seconds else 0.0
+
+
+def _message(text: str) -> str:
+    """Return the service's own words out of an error's body, in the forms that Azure, Databricks and MLflow use."""
+    try:
+        body = json.loads(text)
+    except ValueError:
+        return text[:300]
+    found = body.get("error", body) if isinstance(body, dict) else body
+    if not isinstance(found, dict):
+        return str(found)[:300]
+    code = found.get("code") or found.get("error_code") or ""
+    words = f"{code}: {found.get('message', '')}" if code else found.get("message") or text
+    return str(words)[:500]
 
 
 def _unclear(reason: str, method: str, after: float) -> Failure:
