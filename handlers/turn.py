@@ -10,15 +10,18 @@ from typing import Any
 
 import msgspec
 
+from handlers.current_registries import registry_of
 from handlers.targets import target_module
 from handlers.values import render
 from shared import ledger, storage, vault
-from shared.attempts import Attempt
+from shared.attempts import Access, Attempt
 from shared.errors import (
     AmbiguousFailure,
     ClaimLost,
     Failure,
     PermanentFailure,
+    RoutesError,
+    RoutesUnavailable,
     SecretUnusable,
     SettingError,
     TransientFailure,
@@ -67,11 +70,14 @@ class Turn:
             raise PermanentFailure(f"this app knows no target {self.step.target!r} any more") from None
         try:
             self.options = render(self.story, self.step, self.module)
-            self.connection = self.module.connect(self.options, vault.secret)
+            self.connection = self.module.connect(self.options, self._access())
         except (SecretUnusable, SettingError, msgspec.ValidationError) as error:
             raise PermanentFailure(str(error)) from None
-        except VaultUnavailable as error:
+        except (VaultUnavailable, RoutesError, RoutesUnavailable) as error:
             raise TransientFailure(str(error)) from None
+
+    def _access(self) -> Access:
+        return Access(vault.secret, lambda name: registry_of(name or self.story.event.source))
 
     def ask(self, call: Callable[[Attempt], Any]) -> Any:
         """Let the target's function do its work. Raises a Failure, or ClaimLost.

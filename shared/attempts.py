@@ -4,10 +4,11 @@ A target is a module of `handlers/targets`. It has `Options` (a msgspec Struct),
 take placeholders, each with what makes a value from outside safe for it), and these functions, in order of a step's
 life:
 
-    connect(options, secret) -> Any      credentials, before the claim; fails with TransientFailure, PermanentFailure
+    connect(options, access) -> Any      credentials, before the claim; fails with TransientFailure, PermanentFailure
     start(attempt) -> Answer             acts; fails with any Failure
     check(attempt) -> Answer             only if `start` answers Waiting: asks how the long operation stands
     probe(attempt) -> Answer | None      only if the target can be asked: was it done? None = not to be found
+    causes(options) -> list[Caused]      only if it acts on a registry: the events that the registry will send of it
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from shared.registries import Registry
 from shared.templates import Safe
 
 
@@ -64,13 +66,41 @@ class Attempt:
     save: Callable[[dict[str, Any]], None]
 
 
+@dataclass(frozen=True)
+class Access:
+    """What a target may ask for before it acts.
+
+    `secret(name)` is the newest version of a Key Vault secret; `registry(name)` the registry of that source of the
+    routes file, "" for the source that told of the event. Both raise what is wrong as a RelayError.
+    """
+
+    secret: Callable[[str], str]
+    registry: Callable[[str], Registry]
+
+
+@dataclass(frozen=True)
+class Caused:
+    """A registry event that a step will cause. What is empty is unknown, or is that of the event it runs for.
+
+    `registry` is the source by its name, as in the step's options; `type` one of shared.routes.EVENT_TYPES.
+    """
+
+    type: str
+    registry: str = ""
+    model: str = ""
+    version: str = ""
+    to_stage: str = ""
+    alias: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
 class Target(Protocol):
-    """A module of handlers/targets. `check` and `probe` are looked up by name, since not every target has them."""
+    """A module of handlers/targets. `check`, `probe` and `causes` are looked up by name: not every target has them."""
 
     Options: type
     TEMPLATED: Mapping[str, Safe]
 
-    def connect(self, options: Any, secret: Callable[[str], str]) -> Any:
+    def connect(self, options: Any, access: Access) -> Any:
         """Return what the target needs to act: a session with its credentials."""
 
     def start(self, attempt: Attempt) -> Answer:

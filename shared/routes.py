@@ -37,15 +37,22 @@ OneOrMore = str | list[str]
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A registry as sender. `secret` and `authorization_secret` are names of Key Vault secrets; `max_age` in
-    seconds (`24h`, `300s` in the file), 0 = the kind's default."""
+    """A registry as sender. `secret`, `authorization_secret` and `token_secret` are names of Key Vault secrets;
+    `workspace` or `tracking_uri` is where it can be asked; `max_age` in seconds (`24h`, `300s` in the file), 0 = the
+    kind's default."""
 
     kind: str
     secret: str
     authorization_secret: str = ""
     workspace: str = ""
     tracking_uri: str = ""
+    token_secret: str = ""
     max_age: float = 0
+
+    @property
+    def address(self) -> str:
+        """Where the registry can be asked, empty if the file does not say."""
+        return self.workspace or self.tracking_uri
 
 
 class When(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

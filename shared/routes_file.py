@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 import msgspec
 import yaml
 
-from shared.errors import RoutesError
+from shared.errors import RoutesError, SettingError
 from shared.routes import Route, Routes, Source, StepPlan, When
 from shared.routes_checks import check_routes
 from shared.routes_lines import Path, load_with_lines
 from shared.routes_rules import Problems, Rules, one_of
+from shared.settings import allowed_url
 
 Shape = TypeVar("Shape")
 
@@ -75,9 +76,13 @@ def _source(name: Any, body: Any, rules: Rules, problems: Problems) -> Source | 
     if source.kind not in rules.source_kinds:
         problems.add((*path, "kind"), f"{source.kind!r} is none of {one_of(rules.source_kinds)}")
         return None
-    check_secret_name((*path, "secret"), source.secret, problems)
-    if source.authorization_secret:
-        check_secret_name((*path, "authorization_secret"), source.authorization_secret, problems)
+    for key in ("secret", "authorization_secret", "token_secret"):
+        if key == "secret" or getattr(source, key):
+            check_secret_name((*path, key), getattr(source, key), problems)
+    for key in ("workspace", "tracking_uri"):
+        _check_url((*path, key), getattr(source, key), problems)
+    if source.workspace and source.tracking_uri:
+        problems.add(path, "a registry has a `workspace` (Databricks) or a `tracking_uri` (MLflow), not both")
     return msgspec.structs.replace(source, max_age=source.max_age or rules.source_kinds[source.kind])
 
 
@@ -90,6 +95,14 @@ def _age(path: Path, value: Any, problems: Problems) -> float:
     if seconds > MAX_AGE_DAYS * 86400:
         problems.add(path, f"{value!r} is too long: {MAX_AGE_DAYS}d at most, since the ledger forgets in the end")
     return seconds
+
+
+def _check_url(path: Path, url: str, problems: Problems) -> None:
+    try:
+        if url:
+            allowed_url(url, "it")
+    except SettingError as error:
+        problems.add(path, str(error))
 
 
 def _check_name(path: Path, name: Any, problems: Problems) -> None:

@@ -10,14 +10,14 @@ Contract: pipelines.json 7.1 (RunPipelineParameters, Run), build.json 7.1 (tags;
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import msgspec
 
 from shared import azure_devops
-from shared.attempts import Answer, Attempt, Succeeded, Waiting
+from shared.attempts import Access, Answer, Attempt, Succeeded, Waiting
 from shared.errors import Failure, PermanentFailure
 from shared.templates import Safe, harmless
 
@@ -52,9 +52,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 TEMPLATED: Mapping[str, Safe] = {"parameters": harmless, "variables": harmless}
 
 
-def connect(options: Options, secret: Callable[[str], str]) -> Any:
+def connect(options: Options, access: Access) -> Any:
     """Return the SDK's connection to the organization."""
-    pat = secret(options.pat_secret) if options.pat_secret else ""
+    pat = access.secret(options.pat_secret) if options.pat_secret else ""
     return azure_devops.connect(options.organization, pat)
 
 

@@ -9,14 +9,14 @@ Contract: release.json 7.1 (ReleaseStartMetadata, ReleaseUpdateMetadata).
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Annotated, Any
 
 import msgspec
 
 from shared import azure_devops
-from shared.attempts import Answer, Attempt, Succeeded
+from shared.attempts import Access, Answer, Attempt, Succeeded
 from shared.errors import ClaimLost, Failure
 from shared.templates import Safe, as_is, harmless
 
@@ -48,9 +48,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 TEMPLATED: Mapping[str, Safe] = {"description": as_is, "variables": harmless}
 
 
-def connect(options: Options, secret: Callable[[str], str]) -> Any:
+def connect(options: Options, access: Access) -> Any:
     """Return the SDK's release client."""
-    pat = secret(options.pat_secret) if options.pat_secret else ""
+    pat = access.secret(options.pat_secret) if options.pat_secret else ""
     return azure_devops.client(azure_devops.connect(options.organization, pat), "release")
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from shared.attempts import Answer, Attempt, Succeeded
+from shared.attempts import Access, Answer, Attempt, Succeeded
 from shared.rest import post
 from shared.settings import allowed_url
 from shared.templates import Safe
@@ -39,9 +39,9 @@ def _escaped(value: str) -> str:
 TEMPLATED: Mapping[str, Safe] = {"text": _escaped, "title": _escaped}
 
 
-def connect(options: Options, secret: Callable[[str], str]) -> str:
+def connect(options: Options, access: Access) -> str:
     """Return the Workflows URL."""
-    return allowed_url(secret(options.url_secret), f"secret {options.url_secret}")
+    return allowed_url(access.secret(options.url_secret), f"secret {options.url_secret}")
 
 
 def start(attempt: Attempt) -> Answer:
