@@ -17,7 +17,7 @@ run: $(VENV)/.installed-run ## start everything here, send two signed events, sh
 	@$(RUN) -m local.run $(if $(ONCE),--once)
 
 test: $(VENV)/.installed-test .venv-mlflow/.installed ## run the tests
-	@$(RUN) -m pytest
+	@$(RUN) -m pytest --numprocesses 3
 
 check: $(VENV)/.installed-test ## check style (ruff) and types (mypy --strict)
 	@$(RUN) -m ruff check .

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from handlers.operate import Reply
+    from handlers.pages import Page
     from shared.messages import StepMessage
 
 app = func.FunctionApp()
@@ -29,8 +30,7 @@ def receive_delivery(req: func.HttpRequest, events: func.Out[str]) -> func.HttpR
     """Verify a registry's delivery and put its event on the queue `events`, before it is answered 202."""
     from handlers.receive import receive
 
-    headers = {name.lower(): value for name, value in req.headers.items()}
-    answer = receive(req.route_params["source"], headers, req.get_body(), time.time())
+    answer = receive(req.route_params["source"], _headers(req), req.get_body(), time.time())
     if answer.message:
         events.set(answer.message)
     return _json(answer.status, answer.body, answer.headers)
@@ -65,10 +65,12 @@ def sweep(timer: func.TimerRequest, steps: func.Out[List[str]]) -> None:  # noqa
 
 @app.timer_trigger("timer", schedule="0 17 3 * * *")
 def prune(timer: func.TimerRequest) -> None:
-    """Forget what is older than RETENTION_DAYS."""
+    """Forget what is older than RETENTION_DAYS, and take away what crashes have left behind at targets."""
     from handlers.prune import prune
+    from handlers.tidy import tidy
 
     prune(_now())
+    tidy()
 
 
 @app.queue_trigger("message", queue_name="events-poison", connection=STORAGE)
@@ -143,8 +145,62 @@ def resolve_step(req: func.HttpRequest, steps: func.Out[List[str]]) -> func.Http
     return _pointing(steps, operate.resolve(req.route_params["event"], req.get_body(), _now))
 
 
+@app.route("routes", methods=["GET"], auth_level=func.AuthLevel.FUNCTION)
+def list_routes(req: func.HttpRequest) -> func.HttpResponse:
+    """List the routes, and which of them are stopped."""
+    from handlers import operate_routes
+
+    reply = operate_routes.list_routes()
+    return _json(reply.status, reply.body, {})
+
+
+@app.route("routes/{route}/stop", methods=["POST"], auth_level=func.AuthLevel.FUNCTION)
+def stop_route(req: func.HttpRequest) -> func.HttpResponse:
+    """Stop a route without a deployment: its steps are parked instead of acting."""
+    from handlers import operate_routes
+
+    reply = operate_routes.stop_route(req.route_params["route"], req.get_body(), _now)
+    return _json(reply.status, reply.body, {})
+
+
+@app.route("routes/{route}/start", methods=["POST"], auth_level=func.AuthLevel.FUNCTION)
+def start_route(req: func.HttpRequest) -> func.HttpResponse:
+    """Let a stopped route act again, and replay what was parked if asked to."""
+    from handlers import operate_routes
+
+    reply = operate_routes.start_route(req.route_params["route"], req.get_body(), _now)
+    return _json(reply.status, reply.body, {})
+
+
+@app.route("approvals/{link}", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)  # the signed link is the key
+def show_approval(req: func.HttpRequest) -> func.HttpResponse:
+    """Show what a person is asked to approve; opening the page decides nothing."""
+    from handlers.approve import show
+
+    return _page(show(req.route_params["link"], _headers(req), _now()))
+
+
+@app.route("approvals/{link}", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
+@app.queue_output("steps", queue_name="steps", connection=STORAGE)
+def decide_approval(req: func.HttpRequest, steps: func.Out[List[str]]) -> func.HttpResponse:  # noqa: UP006
+    """Take a person's decision and wake the step up that waits for it."""
+    from handlers.approve import submit
+
+    page, pointers = submit(req.route_params["link"], _headers(req), req.get_body(), _now())
+    _point(steps, pointers)
+    return _page(page)
+
+
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _headers(req: func.HttpRequest) -> dict[str, str]:
+    return {name.lower(): value for name, value in req.headers.items()}
+
+
+def _page(page: Page) -> func.HttpResponse:
+    return func.HttpResponse(page.html, status_code=page.status, headers=page.headers, mimetype="text/html")
 
 
 def _json(status: int, body: dict[str, object], headers: dict[str, str]) -> func.HttpResponse:

@@ -16,6 +16,9 @@ app = typer.Typer(no_args_is_help=True, help="Operate Registry Relay.", pretty_e
 events = typer.Typer(no_args_is_help=True, help="See what became of events; replay or resolve what did not end well.")
 app.add_typer(events, name="events")
 
+routes = typer.Typer(no_args_is_help=True, help="See which routes are stopped; stop and start them at once.")
+app.add_typer(routes, name="routes")
+
 COLOURS = {"succeeded": "green", "dead": "red", "parked": "yellow", "superseded": "yellow", "unrouted": "dim"}
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 State = Annotated[str, typer.Option(help="dead or parked")]
@@ -76,6 +79,7 @@ def replay(
     since: Annotated[datetime | None, typer.Option(help="all failures since then, UTC")] = None,
     state: State = "dead",
     force: Annotated[bool, typer.Option("--force", help="do it once more, whatever was done before")] = False,
+    routes: Annotated[bool, typer.Option("--routes", help="start the routes that match now and did not then")] = False,
 ) -> None:
     """Try again what is dead. It keeps its key: what was done already is found, not done twice.
 
@@ -85,9 +89,9 @@ def replay(
         raise typer.BadParameter("give either an event or --since")
     if event is None:
         moment = since.replace(tzinfo=UTC).isoformat() if since else None
-        answer = context.obj.post("replay", since=moment, states=[state])
+        answer = context.obj.post("replay", since=moment, states=[state], routes=routes)
     else:
-        answer = context.obj.post(f"events/{event}/replay", step=step, force=force, states=[state])
+        answer = context.obj.post(f"events/{event}/replay", step=step, force=force, states=[state], routes=routes)
     _tell(answer)
 
 
@@ -103,6 +107,40 @@ def resolve(
     Example: python -m cli events resolve 3f2a… tell.slack --outcome "the message is in the channel"
     """
     _tell(context.obj.post(f"events/{event}/resolve", step=step, outcome=outcome))
+
+
+@routes.command("list")
+def list_routes(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the routes. Example: python -m cli routes list"""
+    found = context.obj.get("routes")["routes"]
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    for route in found:
+        stop = route["stopped"]
+        typer.echo(f"{route['route']}  " + (f"stopped {stop['since'][:19]}: {stop['reason']}" if stop else "running"))
+
+
+@routes.command("stop")
+def stop_route(
+    context: typer.Context, route: str, reason: Annotated[str, typer.Option(help="why, for whoever finds it stopped")]
+) -> None:
+    """Stop a route: its steps are parked instead of acting, from within 5 seconds on.
+
+    Example: python -m cli routes stop wine-to-production --reason "the test set is wrong"
+    """
+    context.obj.post(f"routes/{route}/stop", reason=reason)
+    typer.echo(f"{route} is stopped")
+
+
+@routes.command("start")
+def start_route(
+    context: typer.Context,
+    route: str,
+    replay: Annotated[bool, typer.Option("--replay", help="and do what was parked meanwhile")] = False,
+) -> None:
+    """Let a stopped route act again. Example: python -m cli routes start wine-to-production --replay"""
+    _tell(context.obj.post(f"routes/{route}/start", replay=replay))
 
 
 def _tell(answer: dict[str, Any]) -> None:

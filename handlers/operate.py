@@ -17,7 +17,7 @@ from handlers.poison import replay_poison
 from handlers.story import state_of, story_of, summary_of
 from handlers.turn import Clock
 from shared import ledger
-from shared.errors import ClaimLost, NotNow, UnknownStep
+from shared.errors import ClaimLost, NotNow, RoutesError, RoutesUnavailable, UnknownStep
 from shared.messages import StepMessage
 from shared.settings import settings
 from shared.steps import State
@@ -26,10 +26,15 @@ DEFAULT_DAYS, MAX_LISTED = 7.0, 500
 
 
 class ReplayRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """Body of a replay. `since` (ISO 8601 with offset) only for many events; `states` dead unless told otherwise."""
+    """Body of a replay. `since` (ISO 8601 with offset) only for many events; `states` dead unless told otherwise.
+
+    With `routes`, the routes that match now and were not started are started; of many events, for those that started
+    none.
+    """
 
     step: str = ""
     force: bool = False
+    routes: bool = False
     since: datetime | None = None
     states: tuple[State, ...] = (State.DEAD,)
 
@@ -67,12 +72,12 @@ def list_events(query: Mapping[str, str], clock: Clock) -> Reply:
                 break
         return Reply(200, {"events": found})
 
-    return _answered(listed)
+    return answered(listed)
 
 
 def show_event(event_id: str) -> Reply:
     """Answer with all that the ledger knows of an event."""
-    return _answered(lambda: Reply(200, story_of(ledger.read(event_id))))
+    return answered(lambda: Reply(200, story_of(ledger.read(event_id))))
 
 
 def replay_one(event_id: str, body: bytes, clock: Clock) -> Reply:
@@ -82,11 +87,13 @@ def replay_one(event_id: str, body: bytes, clock: Clock) -> Reply:
         asked = msgspec.json.decode(body or b"{}", type=ReplayRequest)
         if asked.force and not asked.step:
             raise ValueError("`force` is for one step: name it in `step`")
+        if asked.routes:
+            return pointing(replay.route_again(event_id, clock))
         if asked.step:
-            return _pointing([replay.replay_step(event_id, asked.step, asked.force, clock)])
-        return _pointing(replay.replay_event(event_id, frozenset(asked.states), clock))
+            return pointing([replay.replay_step(event_id, asked.step, asked.force, clock)])
+        return pointing(replay.replay_event(event_id, frozenset(asked.states), clock))
 
-    return _answered(replayed)
+    return answered(replayed)
 
 
 def replay_many(body: bytes, clock: Clock) -> Reply:
@@ -97,11 +104,14 @@ def replay_many(body: bytes, clock: Clock) -> Reply:
         if asked.since is None or asked.step or asked.force:
             raise ValueError("give `since`, and neither `step` nor `force`")
         since = asked.since if asked.since.tzinfo else asked.since.replace(tzinfo=UTC)
-        reply = _pointing(list(replay.replay_since(_remembered(since, clock), frozenset(asked.states), clock)))
+        since = _remembered(since, clock)
+        if asked.routes:
+            return pointing(list(replay.route_unrouted_since(since, clock)))
+        reply = pointing(list(replay.replay_since(since, frozenset(asked.states), clock)))
         reply.body["requeued"] = replay_poison(since)
         return reply
 
-    return _answered(replayed)
+    return answered(replayed)
 
 
 def resolve(event_id: str, body: bytes, clock: Clock) -> Reply:
@@ -109,9 +119,9 @@ def resolve(event_id: str, body: bytes, clock: Clock) -> Reply:
 
     def resolved() -> Reply:
         asked = msgspec.json.decode(body or b"{}", type=ResolveRequest)
-        return _pointing(replay.resolve_step(event_id, asked.step, asked.outcome, clock))
+        return pointing(replay.resolve_step(event_id, asked.step, asked.outcome, clock))
 
-    return _answered(resolved)
+    return answered(resolved)
 
 
 def _remembered(since: datetime, clock: Clock) -> datetime:
@@ -119,17 +129,21 @@ def _remembered(since: datetime, clock: Clock) -> datetime:
     return max(since, clock() - timedelta(days=settings().retention_days + 31))
 
 
-def _pointing(pointers: list[StepMessage]) -> Reply:
+def pointing(pointers: list[StepMessage]) -> Reply:
+    """Answer with the steps that are ready now."""
     named = [{"event": pointer.event_key, "step": pointer.step} for pointer in pointers]
     return Reply(200, {"ready": named}, pointers)
 
 
-def _answered(call: Callable[[], Reply]) -> Reply:
+def answered(call: Callable[[], Reply]) -> Reply:
+    """Return the call's reply, or the one that tells what was wrong with it."""
     try:
         return call()
     except UnknownStep as error:
         return Reply(404, {"error": str(error)})
     except (NotNow, ClaimLost) as error:
         return Reply(409, {"error": str(error)})
+    except (RoutesError, RoutesUnavailable) as error:
+        return Reply(503, {"error": f"the routes can't be used: {error}"})
     except (ValueError, msgspec.DecodeError) as error:
         return Reply(400, {"error": str(error)})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import random
+from typing import Any
 
 from handlers.turn import Turn, point_later, point_to
 from shared import ledger
@@ -15,7 +16,7 @@ from shared.errors import Failure, PermanentFailure
 from shared.messages import StepMessage
 from shared.routes import StepPlan
 from shared.settings import settings
-from shared.steps import ENDED, State, Step, new_step
+from shared.steps import ENDED, State, Step, new_step, status_step
 
 log = logging.getLogger("relay.run")
 MAX_CHECK_SECONDS = 60.0
@@ -65,12 +66,22 @@ def end(turn: Turn, state: State, failure: Failure) -> list[StepMessage]:
     """End a step that did not succeed, DEAD or PARKED; its route's `on_failure` steps become ready."""
     step, route = turn.step, turn.story.routes[turn.step.route]
     following: list[Step] = []
-    if not step.on_failure_of:
-        telling = [new_step(step.event_id, route, plan, turn.clock(), step) for plan in route.on_failure]
-        following = [new for new in telling if new.id not in turn.story.steps]
+    if not step.tells_of:
+        following = [new_step(step.event_id, route, plan, turn.clock(), step) for plan in route.on_failure]
     log.error("step %s of event %s is %s: %s", step.id, step.event_id, state, failure.reason)
-    turn.move(state, then=following, reason=failure.reason, link=failure.link or step.link)
-    return _ended(turn, following)
+    return _end_route(turn, state, following, reason=failure.reason, link=failure.link or step.link)
+
+
+def hold(turn: Turn, reason: str) -> list[StepMessage]:
+    """Park a step that may not act now; nobody is told, since whoever stopped it knows."""
+    log.warning("step %s of event %s is parked: %s", turn.step.id, turn.step.event_id, reason)
+    return _end_route(turn, State.PARKED, [], reason=reason)
+
+
+def supersede(turn: Turn, reason: str) -> list[StepMessage]:
+    """End a step, and its route, since the registry has moved on."""
+    log.info("step %s of event %s is superseded: %s", turn.step.id, turn.step.event_id, reason)
+    return _end_route(turn, State.SUPERSEDED, [], reason=reason)
 
 
 def follow_up(turn: Turn) -> list[StepMessage]:
@@ -79,26 +90,36 @@ def follow_up(turn: Turn) -> list[StepMessage]:
     Its message came twice; the pointers that its first turn returned may have been lost with its worker.
     """
     step, story = turn.step, turn.story
-    following = [] if step.on_failure_of else [plan.id for plan in _next_plans(turn)]
+    following = [] if step.tells_of else [plan.id for plan in _next_plans(turn)]
     return [
         point_to(other)
         for other in story.steps.values()
         if other.state is State.READY
         and other.route == step.route
-        and (other.on_failure_of == step.id or (other.name in following and not other.on_failure_of))
+        and (other.tells_of == step.id or (other.name in following and not other.tells_of))
     ]
 
 
-def _succeed(turn: Turn, answer: Succeeded) -> list[StepMessage]:
-    following = [] if turn.step.on_failure_of else _next(turn)
-    turn.move(State.SUCCEEDED, then=following, outcome=answer.outcome, ref=answer.ref, link=answer.link)
+def _end_route(turn: Turn, state: State, following: list[Step], **changes: Any) -> list[StepMessage]:
+    """Take the step to a state from which its route does not go on; write that to the registry where asked for."""
+    route = turn.story.routes[turn.step.route]
+    if route.write_status and not turn.step.tells_of:
+        following = [*following, status_step(route, turn.step, turn.clock(), ended=True)]
+    following = [step for step in following if step.id not in turn.story.steps]
+    turn.move(state, then=following, **changes)
     return _ended(turn, following)
 
 
-def _next(turn: Turn) -> list[Step]:
+def _succeed(turn: Turn, answer: Succeeded) -> list[StepMessage]:
+    told: dict[str, Any] = {"outcome": answer.outcome, "ref": answer.ref, "link": answer.link}
+    plans = () if turn.step.tells_of else _next_plans(turn)
+    if not plans:
+        return _end_route(turn, State.SUCCEEDED, [], **told)
     route = turn.story.routes[turn.step.route]
-    steps = [new_step(turn.step.event_id, route, plan, turn.clock()) for plan in _next_plans(turn)]
-    return [step for step in steps if step.id not in turn.story.steps]
+    steps = [new_step(turn.step.event_id, route, plan, turn.clock()) for plan in plans]
+    following = [step for step in steps if step.id not in turn.story.steps]
+    turn.move(State.SUCCEEDED, then=following, **told)
+    return _ended(turn, following)
 
 
 def _next_plans(turn: Turn) -> tuple[StepPlan, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timedelta
 
-from shared import ledger
+from shared import brakes, ledger
 from shared.settings import settings
 
 log = logging.getLogger("relay.prune")
@@ -19,5 +19,6 @@ def prune(now: datetime) -> int:
     for row in ledger.older_than(before, MAX_EVENTS):
         ledger.forget(row)
         count += 1
+    brakes.forget(now)
     log.info("%s events from before %s were removed", count, before.date())
     return count

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
+
+from handlers.current_routes import current_routes
+from handlers.decide import decide
 from handlers.outcomes import note
 from handlers.targets import target_module
 from handlers.turn import Clock, Turn, point_to
@@ -45,6 +49,35 @@ def replay_since(since: datetime, states: frozenset[State], clock: Clock) -> Ite
     """Replay all steps in one of the states of the events since then, 1,000 events at most; yield the pointers."""
     for event_id in ledger.recent(since, clock(), MAX_BULK):
         yield from replay_event(event_id, states, clock)
+
+
+def route_again(event_id: str, clock: Clock) -> list[StepMessage]:
+    """Start the routes that match the event now and that it has not started; return the pointers to their steps.
+
+    Raises UnknownStep; RoutesError or RoutesUnavailable; ClaimLost.
+    """
+    story, now = ledger.read(event_id), clock()
+    decision = decide(current_routes(), story.event, now)
+    fresh = tuple(route for route in decision.routes if route.name not in story.routes)
+    if not fresh:
+        return []
+    return [point_to(step) for step in ledger.extend(story, msgspec.structs.replace(decision, routes=fresh), now)]
+
+
+def route_unrouted_since(since: datetime, clock: Clock) -> Iterator[StepMessage]:
+    """Route again those events since then, 1,000 at most, that have started nothing; yield the pointers."""
+    for event_id in ledger.recent(since, clock(), MAX_BULK):
+        if not ledger.read(event_id).steps:
+            yield from route_again(event_id, clock)
+
+
+def replay_route(route: str, since: datetime, clock: Clock) -> Iterator[StepMessage]:
+    """Replay the steps of a route that were parked since then without having been claimed; yield the pointers."""
+    for event_id in ledger.recent(since - timedelta(days=2), clock(), MAX_BULK):
+        for step in ledger.read(event_id).steps.values():
+            held = step.state is State.PARKED and step.route == route and step.reason.startswith(f"route {route} was")
+            if held:
+                yield _replay(step, False, clock)
 
 
 def resolve_step(event_id: str, step_id: str, outcome: str, clock: Clock) -> list[StepMessage]:

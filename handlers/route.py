@@ -6,6 +6,7 @@ import logging
 from datetime import datetime
 
 from handlers.current_routes import current_routes
+from handlers.decide import decide
 from handlers.turn import point_to
 from shared import ledger, storage
 from shared.errors import RoutesError, RoutesUnavailable, SettingError
@@ -37,10 +38,10 @@ def route_event(message: bytes, now: datetime) -> list[StepMessage]:
         log.error("event %s waits, since the routes can't be used: %s", event.id, error)
         storage.send(EVENTS_QUEUE, message.decode(), ROUTES_RETRY_SECONDS)
         return []
-    matching = routes.matching(event)
-    if not matching:
+    decision = decide(routes, event, now)
+    if not decision.routes:
         log.info("event %s (%s of %s) starts no route", event.id, event.type, event.source)
-    return [point_to(step) for step in ledger.record(event, envelope.blob, matching, now)]
+    return [point_to(step) for step in ledger.record(event, envelope.blob, decision, now)]
 
 
 def _event(envelope: EventMessage) -> Event:

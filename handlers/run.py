@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import logging
 
-from handlers.outcomes import check_delay, end, follow_up, give_up, is_exhausted, note, retry
+from handlers.echoes import expect_echoes
+from handlers.gates import check_gates
+from handlers.outcomes import check_delay, end, follow_up, give_up, hold, is_exhausted, note, retry, supersede
+from handlers.switches import why_stopped
 from handlers.turn import Clock, Turn, point_later
 from shared import ledger
 from shared.errors import (
@@ -16,6 +19,7 @@ from shared.errors import (
     ClaimLost,
     Failure,
     PermanentFailure,
+    Superseded,
     TransientFailure,
     UnknownStep,
 )
@@ -87,6 +91,22 @@ def _begin(turn: Turn) -> list[StepMessage]:
         return end(turn, State.DEAD, failure)
     except Failure as failure:
         return retry(turn, failure)
+    return _act_if_allowed(turn)
+
+
+def _act_if_allowed(turn: Turn) -> list[StepMessage]:
+    """Act unless an operator has stopped the route, or the registry has moved on, or lacks what the route requires."""
+    if stopped := why_stopped(turn.step.route):
+        return hold(turn, stopped)
+    try:
+        check_gates(turn)
+    except Superseded as gone:
+        return supersede(turn, str(gone))
+    except PermanentFailure as failure:
+        return end(turn, State.DEAD, failure)
+    except Failure as failure:
+        return retry(turn, failure)
+    expect_echoes(turn)
     return _act(turn)
 
 
@@ -140,7 +160,7 @@ def _clear_doubt(turn: Turn) -> list[StepMessage]:
         return point_later(turn)
     if is_exhausted(turn.step.attempts):
         return give_up(turn, doubt, turn.step.attempts)
-    return _act(turn)
+    return _act_if_allowed(turn)
 
 
 def _without_probe(turn: Turn, doubt: AmbiguousFailure) -> list[StepMessage]:

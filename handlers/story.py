@@ -48,7 +48,12 @@ def story_of(story: Story) -> dict[str, Any]:
     """Return all that the ledger knows: the summary, the event with its payload, each step with its history."""
     steps = sorted(story.steps.values(), key=lambda step: (step.created, step.id))
     event = msgspec.to_builtins(story.event)
-    return {**summary_of(story), "details": event, "steps": [_step(step) for step in steps]}
+    told: dict[str, Any] = {**summary_of(story), "details": event, "steps": [_step(step) for step in steps]}
+    if story.cause:
+        told["cause"] = msgspec.to_builtins(story.cause)
+    if story.skipped:
+        told["skipped"] = story.skipped
+    return told
 
 
 def _step(step: Step) -> dict[str, Any]:

@@ -107,6 +107,7 @@ class Turn:
             marker=ledger.marker(self.step),
             progress=dict(self.step.progress),
             started=self.step.claimed or self.step.created,
+            step=f"{self.step.event_id}/{self.step.id}",
             save=save,
         )
 

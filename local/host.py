@@ -92,6 +92,7 @@ async def serve(app_dir: Path, port: int, announce: TextIO) -> None:
     admin: dict[str, Admin] = {name: trigger.admin for name, trigger in made.triggers.items()}
     front = Front(made.routes, admin, Runner(queues))
     url = await front.start(port)
+    os.environ.setdefault("WEBSITE_HOSTNAME", url.partition("://")[2])  # as Azure tells an app its own name
     listening = [asyncio.create_task(_listen(*item)) for item in made.triggers.items()]
     print(json.dumps({"url": url, "pid": os.getpid(), "functions": made.names}), file=announce, flush=True)
     await stopped.wait()

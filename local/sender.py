@@ -35,10 +35,25 @@ def mlflow_body(entity: str, action: str, data: dict[str, Any]) -> dict[str, Any
     return {"entity": entity, "action": action, "timestamp": datetime.now(UTC).isoformat(), "data": data}
 
 
+def databricks_job_notification(what: str, run: int, job: int, name: str) -> dict[str, Any]:
+    """Return the body that tells of a job's run, in the form Databricks documents; `what` is start, success, …"""
+    return {
+        "event_type": f"jobs.on_{what}",
+        "workspace_id": 7405616424934601,
+        "run": {"run_id": run},
+        "job": {"job_id": job, "name": name},
+    }
+
+
 def databricks_headers(secret: str, body: bytes) -> dict[str, str]:
     """Return the headers with which a Databricks workspace sends the body."""
     signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
     return {"Content-Type": "application/json", "X-Databricks-Signature": signature}
+
+
+def databricks_job_headers(secret: str) -> dict[str, str]:
+    """Return the headers with which Databricks sends a job notification; `secret` is `user:password`."""
+    return {"Content-Type": "application/json", "Authorization": f"Basic {base64.b64encode(secret.encode()).decode()}"}
 
 
 def mlflow_headers(secret: str, body: bytes, sent: float | None = None, delivery: str = "") -> dict[str, str]:
@@ -57,6 +72,12 @@ def send_databricks(url: str, secret: str, body: Any) -> requests.Response:
     """Send a signed delivery as a Databricks workspace; `body` is bytes, or what becomes JSON."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     return requests.post(url, data=raw, headers=databricks_headers(secret, raw), timeout=TIMEOUT_SECONDS)
+
+
+def send_databricks_job(url: str, secret: str, body: Any) -> requests.Response:
+    """Send a job notification with user and password; `body` is bytes, or what becomes JSON."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return requests.post(url, data=raw, headers=databricks_job_headers(secret), timeout=TIMEOUT_SECONDS)
 
 
 def send_mlflow(url: str, secret: str, body: Any) -> requests.Response:

@@ -9,23 +9,30 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
+from local.aks import AKS
 from local.azure_devops import AzureDevOps
+from local.azure_ml import AzureML
+from local.azure_resource_manager import AzureResourceManager
 from local.azurite import Azurite
 from local.chat import Chat
+from local.databricks import Databricks
 from local.identity import Identity
 from local.key_vault import KeyVault
+from local.receiver import Receiver
 from local.serving import certificate
 from local.worker import ROOT, Host
 
 ORGANIZATION, PROJECT, DEFINITION, PIPELINE = "ml-governance", "ML Governance V2", 12, 6
+WORKSPACE = "https://adb-1111111111111111.1.azuredatabricks.net"  # as routes files name the stand-in
 SIGNING_SECRETS = ("wine-dev-webhook", "models-webhook")
 
 
 class System:
     """The outside world of routes.yaml, and workers on demand. Everything stops at the end of a `with` block.
 
-    The parts are attributes, with their state to be read and their faults to be set: `azurite`, `identity`, `vault`,
-    `devops`, `chat`. Each system has its own storage, so that several may run beside each other.
+    The parts are attributes, with their state to be read and their faults to be set: `azurite`, `identity`,
+    `vault`, `devops`, `arm` with `ml` and `aks`, `databricks`, `chat`, `receiver`. Each system has its own storage,
+    so that several may run beside each other.
     """
 
     def __init__(self) -> None:
@@ -33,13 +40,19 @@ class System:
         self.identity = Identity()
         self.vault = KeyVault(self.identity)
         self.devops = AzureDevOps(self.identity)
+        self.arm = AzureResourceManager(self.identity)
+        self.ml = AzureML(self.arm)
+        self.aks = AKS(self.arm)
+        self.databricks = Databricks(self.identity)
         self.chat = Chat()
+        self.receiver = Receiver(self.identity)
         self.function_key = secrets.token_urlsafe(24)
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         with self._stack as stack:
-            for part in (self.azurite, self.identity, self.vault, self.devops, self.chat):
+            parts = (self.azurite, self.identity, self.vault, self.devops, self.arm, self.databricks, self.chat)
+            for part in (*parts, self.receiver):
                 stack.enter_context(part)
             self._cache = stack.enter_context(tempfile.TemporaryDirectory(prefix="relay-azure-devops-"))
             self._furnish()
@@ -77,6 +90,7 @@ class System:
             "KEY_VAULT_URL": self.vault.url,
             "REQUESTS_CA_BUNDLE": certificate().ca_file,
             "AZURE_DEVOPS_URL": self.devops.url,
+            "AZURE_RESOURCE_MANAGER_URL": self.arm.url,
             "AZURE_DEVOPS_CACHE_DIR": self._cache,
             "ROUTES": str(routes),
             "SWEEP_SCHEDULE": "*/30 * * * * *",
@@ -87,5 +101,15 @@ class System:
 
     def worker(self, settings: Mapping[str, str] | None = None, log_level: str = "WARNING") -> Host:
         """Start a worker with these settings over the usual ones. It stops with the system."""
-        host = Host(ROOT, {**self.environment(), **(settings or {})}, log_level=log_level)
+        wanted = {**self.environment(), **(settings or {})}
+        host = Host(ROOT, {**wanted, "ROUTES": self._routes_here(wanted["ROUTES"])}, log_level=log_level)
         return self._stack.enter_context(host)
+
+    def _routes_here(self, routes: str) -> str:
+        """Return a copy of the routes file that names the stand-in's address for WORKSPACE, if it names that."""
+        text = Path(routes).read_text() if Path(routes).is_file() else ""
+        if WORKSPACE not in text:
+            return routes
+        copy = Path(tempfile.mkdtemp(dir=self._cache)) / Path(routes).name
+        copy.write_text(text.replace(WORKSPACE, self.databricks.url))
+        return str(copy)

@@ -8,6 +8,7 @@ life:
     start(attempt) -> Answer             acts; fails with any Failure
     check(attempt) -> Answer             only if `start` answers Waiting: asks how the long operation stands
     probe(attempt) -> Answer | None      only if the target can be asked: was it done? None = not to be found
+    tidy(options, connection, is_needed) -> int    only if a crash can leave something behind: takes it away, daily
     causes(options) -> list[Caused]      only if it acts on a registry: the events that the registry will send of it
 """
 
@@ -53,8 +54,9 @@ class Attempt:
 
     `options` is the target's own Options, rendered; `connection` what its `connect` returned; `key` and `marker`
     identify the effect (64 and 32 hex); `progress` is what was saved before; `started` is when the first attempt was
-    claimed, for a probe to look back to; `save` stores progress with a conditional write and raises ClaimLost, with
-    the winner's progress, if another worker has taken over: what it guards has to come after it.
+    claimed, for a probe to look back to; `step` is its event id / step id; `save` stores progress with a conditional
+    write and raises ClaimLost, with the winner's progress, if another worker has taken over: what it guards has to
+    come after it.
     """
 
     options: Any
@@ -63,6 +65,7 @@ class Attempt:
     marker: str
     progress: dict[str, Any]
     started: datetime
+    step: str
     save: Callable[[dict[str, Any]], None]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from shared.redaction import redacted
+
 
 class RelayError(Exception):
     """The root: whatever this app raises on purpose."""
@@ -62,6 +64,7 @@ class Failure(RelayError):
     many seconds the service asked to be left alone for."""
 
     def __init__(self, reason: str, link: str = "", retry_after: float = 0.0) -> None:
+        reason = redacted(reason)  # a service may repeat what it was sent
         super().__init__(reason)
         self.reason = reason
         self.link = link
@@ -74,6 +77,10 @@ class TransientFailure(Failure):
 
 class PermanentFailure(Failure):
     """A definite no that stays one: trying again would not help."""
+
+
+class Superseded(RelayError):
+    """The registry has moved on since the event: what the step would do is not wanted any more."""
 
 
 class AmbiguousFailure(Failure):

@@ -6,6 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from shared.errors import TransientFailure
+from shared.redaction import remember
 
 if TYPE_CHECKING:
     from azure.identity import DefaultAzureCredential
@@ -27,7 +28,9 @@ def token(scope: str) -> str:
     from azure.core.exceptions import AzureError
 
     try:
-        return credential().get_token(scope).token
+        found = credential().get_token(scope).token
     except AzureError as error:
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise TransientFailure(f"no token for {scope}: {first_line}") from None
+    remember(found)
+    return found

@@ -12,11 +12,11 @@ from __future__ import annotations
 import hmac
 import itertools
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -24,22 +24,37 @@ from shared import storage
 from shared.errors import ClaimLost, UnknownStep
 from shared.messages import Event, decode_event, encode_event
 from shared.routes import Route
-from shared.steps import ENDED, State, Step, moved, new_step
+from shared.steps import ENDED, State, Step, held, moved, new_step, status_step
 
 STEPS, OPEN, RECENT, POISON, RELAY = "steps", "open", "recent", "poison", "relay"
 MAX_COLUMN = 1000  # columns for a person's eyes and for filters; the whole text stands in `event`
 MAX_TEXT_COLUMN = 32_000  # characters in one property
 LAST_MOMENT = 10**15  # milliseconds, beyond any date: counted down from it, the newest comes first
+MAX_SKIPPED = 100  # routes that are told of as skipped: what a property holds
 TRANSACTION_ROWS = 100  # the service's limit for one transaction
-Answer = TypeVar("Answer")
+
+
+class Cause(msgspec.Struct, frozen=True):
+    """The step of another event that caused this one; `chain` are the routes that led here, the oldest first."""
+
+    event_id: str
+    step: str
+    chain: tuple[str, ...]
 
 
 class Story(msgspec.Struct, frozen=True):
-    """All that the ledger knows of one event."""
+    """All that the ledger knows of one event. `skipped` are routes that match but were not started, with the reason."""
 
     event: Event
     routes: dict[str, Route]
     steps: dict[str, Step]
+    cause: Cause | None = None
+    skipped: dict[str, str] = {}
+
+    @property
+    def chain(self) -> tuple[str, ...]:
+        """The routes that led to this event."""
+        return self.cause.chain if self.cause else ()
 
     @property
     def has_ended(self) -> bool:
@@ -47,30 +62,71 @@ class Story(msgspec.Struct, frozen=True):
         return all(step.state in ENDED for step in self.steps.values())
 
 
-def record(event: Event, blob: str, routes: Iterable[Route], now: datetime) -> list[Step]:
+class Decision(msgspec.Struct, frozen=True):
+    """What an event starts: the `routes` that do, those of them whose first step is `parked` at once and why, and the
+    routes that are `skipped` although they match, and why; `cause` if a step of ours caused the event."""
+
+    routes: tuple[Route, ...]
+    parked: dict[str, str] = {}
+    skipped: dict[str, str] = {}
+    cause: Cause | None = None
+
+
+def record(event: Event, blob: str, decision: Decision, now: datetime) -> list[Step]:
     """Write an event with the first step of each of its routes, unless it is known.
 
     Returns the steps that nobody has claimed yet: those just written or, if the event is known, those whose pointers
     may have been lost.
     """
-    routes = list(routes)
-    steps = [new_step(event.id, route, route.steps[0], now) for route in routes]
-    rows = [*map(_step_row, steps), *(_route_row(event.id, route) for route in routes)]
-    rows.append(_event_row(event, blob))  # last: where it stands, all stands
+    steps = _first_steps(event.id, decision, now)
+    rows = [*map(_step_row, steps), *(_route_row(event.id, route) for route in decision.routes)]
+    rows.append(_event_row(event, blob, decision))  # last: where it stands, all stands
     _note_recent(event)
     if steps:
         reopen(event.id, now)
     from azure.data.tables import TableTransactionError
 
     try:
-        for start in range(0, len(rows), TRANSACTION_ROWS):
-            _write([("create", row) for row in rows[start : start + TRANSACTION_ROWS]])
+        _write_all("create", rows)
     except TableTransactionError as error:
         if not _is_conflict(error):
             raise
         _complete(event.id, rows)
-        known = read(event.id).steps.values()
-        return [step for step in known if step.state is State.READY and step.fence == 0]
+        known = read(event.id)
+        if known.event.timestamp != event.timestamp:  # a sender without a time of its own repeats itself
+            storage.table(RECENT).delete_entity(*_recent_key(event))
+        return [step for step in known.steps.values() if step.state is State.READY and step.fence == 0]
+    return [step for step in steps if step.state is State.READY]
+
+
+def extend(story: Story, decision: Decision, now: datetime) -> list[Step]:
+    """Start further routes for an event that is known; return their first steps that are ready.
+
+    Raises ClaimLost if another worker has just done the same.
+    """
+    from azure.data.tables import TableTransactionError
+
+    steps = _first_steps(story.event.id, decision, now)
+    rows = [*map(_step_row, steps), *(_route_row(story.event.id, route) for route in decision.routes)]
+    reopen(story.event.id, now)
+    try:
+        _write_all("create", rows)
+    except TableTransactionError as error:
+        if not _is_conflict(error):
+            raise
+        raise ClaimLost(f"event {story.event.id} was routed by another worker") from None
+    return [step for step in steps if step.state is State.READY]
+
+
+def _first_steps(event_id: str, decision: Decision, now: datetime) -> list[Step]:
+    steps = []
+    for route in decision.routes:
+        step = new_step(event_id, route, route.steps[0], now)
+        if reason := decision.parked.get(route.name, ""):
+            step = held(step, now, reason)
+        steps.append(step)
+        if route.write_status:
+            steps.append(status_step(route, step, now, ended=False))
     return steps
 
 
@@ -85,6 +141,8 @@ def read(event_id: str) -> Story:
         event=_event(rows["event"]),
         routes={route.name: route for route in routes},
         steps={step.id: step for step in steps},
+        cause=msgspec.json.decode(rows["event"].get("cause") or b"null", type=Cause | None),
+        skipped=msgspec.json.decode(rows["event"].get("skipped") or b"{}", type=dict[str, str]),
     )
 
 
@@ -116,7 +174,7 @@ def close(event_id: str) -> None:
 
 def open_events() -> Iterator[str]:
     """Yield the ids of the events that have not ended."""
-    for row in _rows(OPEN, "PartitionKey ge @first", {"first": ""}):
+    for row in storage.rows(OPEN, "PartitionKey ge @first", {"first": ""}):
         yield str(row["RowKey"])
 
 
@@ -124,7 +182,7 @@ def recent(since: datetime, until: datetime, limit: int) -> Iterator[str]:
     """Yield the ids of the events that happened between the two moments, newest first."""
     day, count = until.date(), 0
     while day >= since.date() and count < limit:
-        for row in _rows(RECENT, "PartitionKey eq @day", {"day": day.isoformat()}):
+        for row in storage.rows(RECENT, "PartitionKey eq @day", {"day": day.isoformat()}):
             if since <= row["happened"] <= until and count < limit:
                 count += 1
                 yield str(row["event"])
@@ -133,7 +191,7 @@ def recent(since: datetime, until: datetime, limit: int) -> Iterator[str]:
 
 def older_than(before: datetime, limit: int) -> Iterator[dict[str, Any]]:
     """Yield the index rows of the events that happened before the day of that moment, for `forget`."""
-    found = _rows(RECENT, "PartitionKey lt @day", {"day": before.date().isoformat()})
+    found = storage.rows(RECENT, "PartitionKey lt @day", {"day": before.date().isoformat()})
     yield from itertools.islice(found, limit)
 
 
@@ -144,15 +202,19 @@ def forget(index_row: dict[str, Any]) -> None:
     for row in rows:
         if row.get("blob"):
             storage.delete_blob(row["blob"])
-    for start in range(0, len(rows), TRANSACTION_ROWS):
-        _write([("delete", row) for row in rows[start : start + TRANSACTION_ROWS]])
+    _write_all("delete", rows)
     close(event_id)
     storage.table(RECENT).delete_entity(index_row["PartitionKey"], index_row["RowKey"])
 
 
 def marker(step: Step) -> str:
     """Return what identifies the step at its target, 32 hex: nobody without access to the ledger can foretell it."""
-    return hmac.digest(_marker_key(), step.key.encode(), "sha256").hex()[:32]
+    return sign(step.key)[:32]
+
+
+def sign(text: str) -> str:
+    """Return a signature over a text, 64 hex, with a key that stands in the ledger alone."""
+    return hmac.digest(_marker_key(), text.encode(), "sha256").hex()
 
 
 @cache
@@ -161,41 +223,22 @@ def _marker_key() -> bytes:
 
     key = {"PartitionKey": "relay", "RowKey": "marker-key"}
     with suppress(ResourceExistsError):  # another process may be first: then its key is the app's key
-        _created(RELAY, lambda: storage.table(RELAY).create_entity({**key, "value": secrets.token_hex(32)}))
+        storage.creating(RELAY, lambda: storage.table(RELAY).create_entity({**key, "value": secrets.token_hex(32)}))
     row = storage.table(RELAY).get_entity(key["PartitionKey"], key["RowKey"])
     return bytes.fromhex(row["value"])
 
 
-def _created(table: str, write: Callable[[], Answer]) -> Answer:
-    """Do the write, after creating the table if it turns out to be missing."""
-    from azure.core.exceptions import ResourceNotFoundError
-    from azure.data.tables import TableTransactionError
-
-    try:
-        return write()
-    except (ResourceNotFoundError, TableTransactionError) as error:
-        if error.status_code != 404:
-            raise
-        storage.create_table(table)
-        return write()
-
-
 def _write(operations: list[Any]) -> list[Any]:
-    return list(_created(STEPS, lambda: storage.table(STEPS).submit_transaction(operations)))
+    return list(storage.creating(STEPS, lambda: storage.table(STEPS).submit_transaction(operations)))
+
+
+def _write_all(operation: str, rows: list[dict[str, Any]]) -> None:
+    for start in range(0, len(rows), TRANSACTION_ROWS):
+        _write([(operation, row) for row in rows[start : start + TRANSACTION_ROWS]])
 
 
 def _query(event_id: str) -> list[Any]:
-    return list(_rows(STEPS, "PartitionKey eq @id", {"id": event_id}))
-
-
-def _rows(table: str, condition: str, values: dict[str, str]) -> Iterator[Any]:
-    """Yield the rows that meet the condition; none if the table has not been made yet."""
-    from azure.core.exceptions import ResourceNotFoundError
-
-    try:
-        yield from storage.table(table).query_entities(condition, parameters=values)
-    except ResourceNotFoundError:
-        return
+    return list(storage.rows(STEPS, "PartitionKey eq @id", {"id": event_id}))
 
 
 def _complete(event_id: str, rows: list[dict[str, Any]]) -> None:
@@ -228,25 +271,39 @@ def reopen(event_id: str, now: datetime) -> None:
     """Put the event on the sweeper's list: before any of its steps gets ready."""
     partition, row = _open_key(event_id)
     entity = {"PartitionKey": partition, "RowKey": row, "since": now}
-    _created(OPEN, lambda: storage.table(OPEN).upsert_entity(entity))
+    storage.put_row(OPEN, entity)
 
 
 def _note_recent(event: Event) -> None:
     """Note an event by the time it happened, not by that of its delivery: told twice, it is noted once."""
-    happened = datetime.fromtimestamp(event.timestamp / 1000, UTC)
+    partition, row_key = _recent_key(event)
     row = {
-        "PartitionKey": happened.date().isoformat(),
-        "RowKey": f"{LAST_MOMENT - event.timestamp:016d}-{event.id}",
+        "PartitionKey": partition,
+        "RowKey": row_key,
         "event": event.id,
-        "happened": happened,
+        "happened": _happened(event),
         "type": event.type,
         "model": event.model[:MAX_COLUMN],
     }
-    _created(RECENT, lambda: storage.table(RECENT).upsert_entity(row))
+    storage.put_row(RECENT, row)
 
 
-def _event_row(event: Event, blob: str) -> dict[str, Any]:
+def _recent_key(event: Event) -> tuple[str, str]:
+    return _happened(event).date().isoformat(), f"{LAST_MOMENT - event.timestamp:016d}-{event.id}"
+
+
+def _happened(event: Event) -> datetime:
+    return datetime.fromtimestamp(event.timestamp / 1000, UTC)
+
+
+def _event_row(event: Event, blob: str, decision: Decision) -> dict[str, Any]:
+    told = {}
+    if decision.cause:
+        told["cause"] = msgspec.json.encode(decision.cause).decode()
+    if decision.skipped:
+        told["skipped"] = msgspec.json.encode(dict(itertools.islice(decision.skipped.items(), MAX_SKIPPED))).decode()
     return {
+        **told,
         "PartitionKey": event.id,
         "RowKey": "event",
         "event": "" if blob else encode_event(event),
@@ -295,7 +352,7 @@ def _step(row: Any) -> Step:
 
 def kept_poison(queue: str, since: datetime) -> Iterator[Any]:
     """Yield the rows of the queue's messages that were kept since then."""
-    yield from (row for row in _rows(POISON, "PartitionKey eq @queue", {"queue": queue}) if row["at"] >= since)
+    yield from (row for row in storage.rows(POISON, "PartitionKey eq @queue", {"queue": queue}) if row["at"] >= since)
 
 
 def drop_poison(row: Any) -> None:
@@ -312,4 +369,4 @@ def keep_poison(queue: str, key: str, message: str, reason: str, now: datetime) 
         "reason": reason,
         "at": now,
     }
-    _created(POISON, lambda: storage.table(POISON).upsert_entity(entity))
+    storage.put_row(POISON, entity)

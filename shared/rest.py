@@ -8,6 +8,7 @@ request only asked (GET), asking again is harmless, so these are transient there
 from __future__ import annotations
 
 import json
+import logging
 import ssl
 import time
 from collections.abc import Collection, Mapping
@@ -18,6 +19,7 @@ from typing import Any
 from shared.errors import AmbiguousFailure, Failure, PermanentFailure, TransientFailure
 
 TIMEOUT_SECONDS = (5.0, 25.0)  # to connect, to read: three calls fit into STEP_LEASE_SECONDS
+logging.getLogger("urllib3").setLevel(logging.INFO)  # at DEBUG it tells each request's path: a webhook's secret
 _TRANSIENT = (408, 425, 429)
 _ASKING = ("GET", "HEAD", "OPTIONS")
 MAX_RETRY_AFTER = 6 * 3600.0

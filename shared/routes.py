@@ -31,8 +31,13 @@ EVENT_TYPES = (
     "prompt_alias.created",
     "prompt_alias.deleted",
     "budget_policy.exceeded",
+    "job.started",
+    "job.succeeded",
+    "job.failed",
 )
 
+DEFAULT_BUDGET = 100
+BUDGET_HOURS = 24
 OneOrMore = str | list[str]
 
 
@@ -67,6 +72,22 @@ class When(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     tags: dict[str, OneOrMore] = {}
 
 
+class Require(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What has to hold in the registry just before a step acts. All given must hold.
+
+    `still`: what the event told is still so (stage, alias, tag); else the route ends superseded. The others are gates:
+    the version's stage, an alias it bears, its tags, metrics of its run (`{accuracy: ">= 0.9"}`), and who asked for it
+    (the user of an open transition request to that stage, else the user who registered the version).
+    """
+
+    still: bool = False
+    stage: OneOrMore | None = None
+    alias: OneOrMore | None = None
+    tags: dict[str, OneOrMore] = {}
+    metrics: dict[str, str] = {}
+    requester: OneOrMore | None = None
+
+
 class StepPlan(msgspec.Struct, frozen=True, kw_only=True):
     """One step as the file has it: `id` (unique in its route), target, options with their placeholders."""
 
@@ -76,19 +97,45 @@ class StepPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """A named `when` with the steps that run one after the other, and those that tell of a failure."""
+    """A named `when` with the steps that run one after the other, and those that tell of a failure.
+
+    `rounds` is how often the route may be started again by what it has caused itself. `write_status` writes its state
+    to the model version, as tag `relay.NAME`.
+    """
 
     name: str
     when: When
     steps: tuple[StepPlan, ...]
     on_failure: tuple[StepPlan, ...] = ()
+    require: Require | None = None
+    rounds: int = 0
+    write_status: bool = False
+
+
+def next_approval(route: Route, step: str) -> str:
+    """Return the id of the first approval after this step of the route, empty if there is none."""
+    ids = [plan.id for plan in route.steps]
+    later = route.steps[ids.index(step) + 1 :] if step in ids else ()
+    return next((plan.id for plan in later if plan.target == APPROVAL), "")
+
+
+APPROVAL = "approval"
+STATUS = "status"
+STATUS_TAG = "relay."
+"""What the tags begin with in which the relay writes a route's state to the model version."""
+
+
+def status_plan(route: Route) -> StepPlan:
+    """Return the step that writes the route's state to the model version."""
+    return StepPlan(id=STATUS, target="registry_tag", options={"tags": {f"{STATUS_TAG}{route.name}": "{status}"}})
 
 
 class Routes(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole file."""
+    """The whole file. `budget` is how many routes one model version may start in 24 hours."""
 
     sources: dict[str, Source] = {}
     routes: tuple[Route, ...] = ()
+    budget: int = DEFAULT_BUDGET
 
     def matching(self, event: Event) -> list[Route]:
         """Return the routes that the event starts, in the file's order."""
@@ -98,11 +145,11 @@ class Routes(msgspec.Struct, frozen=True, kw_only=True):
 def mismatch(when: When, event: Event) -> str:
     """Return why the condition does not hold, as a phrase for a person; empty when it holds."""
     if not matches(when.source, event.source):
-        return f"source is {event.source!r}, not {_any_of(when.source)}"
+        return f"source is {event.source!r}, not {any_of(when.source)}"
     if event.type not in EVENT_TYPES:
         return f"event {event.type!r} is of no type that routes know"
     if not matches(when.event, event.type):
-        return f"event is {event.type!r}, not {_any_of(when.event)}"
+        return f"event is {event.type!r}, not {any_of(when.event)}"
     return _field_mismatch(when, event) or _tag_mismatch(when, event)
 
 
@@ -110,7 +157,7 @@ def _field_mismatch(when: When, event: Event) -> str:
     for field in ("model", "from_stage", "to_stage", "alias"):
         wanted, given = getattr(when, field), getattr(event, field)
         if wanted is not None and not matches(wanted, given):
-            return f"{field} is {given!r}, not {_any_of(wanted)}"
+            return f"{field} is {given!r}, not {any_of(wanted)}"
     return ""
 
 
@@ -120,7 +167,7 @@ def _tag_mismatch(when: When, event: Event) -> str:
         if given is None:
             return f"tag {key!r} is not in the event"
         if not matches(wanted, given):
-            return f"tag {key!r} is {given!r}, not {_any_of(wanted)}"
+            return f"tag {key!r} is {given!r}, not {any_of(wanted)}"
     return ""
 
 
@@ -130,5 +177,6 @@ def matches(wanted: OneOrMore, given: str) -> bool:
     return any(fnmatchcase(given, glob) for glob in globs)
 
 
-def _any_of(wanted: OneOrMore) -> str:
+def any_of(wanted: OneOrMore) -> str:
+    """Return what would be right, as a phrase."""
     return repr(wanted) if isinstance(wanted, str) else " or ".join(map(repr, wanted))

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from shared.messages import EVENT_FIELDS
-from shared.routes import EVENT_TYPES, OneOrMore, Route, StepPlan, When, matches
+from shared.routes import APPROVAL, EVENT_TYPES, OneOrMore, Route, StepPlan, When, matches, next_approval
 from shared.routes_lines import Path
 from shared.routes_rules import Problems, Rules, one_of
 from shared.templates import names
@@ -33,6 +33,7 @@ def check_routes(routes: Mapping[int, Route], sources: Sequence[str], rules: Rul
         _check_globs((*path, "when"), route.when, problems)
         _check_when(path, route, sources, problems)
         _check_placeholders(path, route, rules, problems)
+        _check_approvals(path, route, problems)
 
 
 def _check_globs(path: Path, when: When, problems: Problems) -> None:
@@ -71,10 +72,28 @@ def _globs(wanted: OneOrMore) -> list[str]:
 def _check_placeholders(path: Path, route: Route, rules: Rules, problems: Problems) -> None:
     known = {*EVENT_FIELDS, "route"}
     for index, step in enumerate(route.steps):
-        _check_step((*path, "steps", index), step, known, rules, problems)
+        asking = {"approval.link"} if next_approval(route, step.id) else set()
+        _check_step((*path, "steps", index), step, known | asking, rules, problems)
         known |= {f"steps.{step.id}.{field}" for field in STEP_FIELDS}
     for index, step in enumerate(route.on_failure):
         _check_step((*path, "on_failure", index), step, {*EVENT_FIELDS, "route", *FAILED_FIELDS}, rules, problems)
+
+
+def _check_approvals(path: Path, route: Route, problems: Problems) -> None:
+    """An approval that nobody is told of would wait for nothing."""
+    told = False
+    for index, step in enumerate(route.steps):
+        if step.target == APPROVAL:
+            if not told and step.options.get("by", "link") == "link":
+                at = (*path, "steps", index, APPROVAL)
+                problems.add(
+                    at,
+                    "nobody would be asked: no step since the start of the route, or since the approval "
+                    "before, has {approval.link} in its text",
+                )
+            told = False
+        elif any("{approval.link}" in text for _, text in _texts((), step.options)):
+            told = True
 
 
 def _check_step(path: Path, step: StepPlan, known: set[str], rules: Rules, problems: Problems) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import yaml
 
 from shared.errors import RoutesError, SettingError
-from shared.routes import Route, Routes, Source, StepPlan, When
+from shared.routes import DEFAULT_BUDGET, STATUS, Require, Route, Routes, Source, StepPlan, When
 from shared.routes_checks import check_routes
 from shared.routes_lines import Path, load_with_lines
+from shared.routes_registries import check_loops, check_registries
 from shared.routes_rules import Problems, Rules, one_of
 from shared.settings import allowed_url
 
@@ -21,6 +22,7 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
 _SECRET_NAME = re.compile(r"[0-9A-Za-z-]{1,127}")
 _AGE = re.compile(r"([0-9]{1,6})([smhd])")
 MAX_AGE_DAYS = 30
+MAX_BUDGET = 1_000_000
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _MSGSPEC_PATH = re.compile(r"(?P<what>.*?)(?: - at (?:`key` in )?`\$(?P<path>.*)`)?", re.DOTALL)
 
@@ -35,13 +37,25 @@ def parse_routes(text: str, file: str, rules: Rules) -> Routes:
     if not isinstance(data, dict):
         problems.add((), "expected a mapping with `sources` and `routes`")
         raise RoutesError(problems.found)
-    for key in [key for key in data if key not in ("sources", "routes")]:
-        problems.add((key,), "unknown key: the file holds `sources` and `routes`")
+    for key in [key for key in data if key not in ("sources", "routes", "budget")]:
+        problems.add((key,), "unknown key: the file holds `sources`, `routes` and `budget`")
     sources, routes = _sources(data, rules, problems), _routes(data, rules, problems)
+    budget = _budget(data, problems)
     check_routes(routes, _names(data), rules, problems)
+    if not problems.found:  # what follows needs sources and routes that are whole
+        check_registries(routes, sources, rules, problems)
+        check_loops(routes, sources, rules, problems)
     if problems.found:
         raise RoutesError(problems.found)
-    return Routes(sources=sources, routes=tuple(routes.values()))
+    return Routes(sources=sources, routes=tuple(routes.values()), budget=budget)
+
+
+def _budget(data: dict[Any, Any], problems: Problems) -> int:
+    budget = data.get("budget", DEFAULT_BUDGET)
+    if type(budget) is not int or not 1 <= budget <= MAX_BUDGET:
+        problems.add(("budget",), f"expected how many routes a model version may start in 24 hours, 1 to {MAX_BUDGET}")
+        return DEFAULT_BUDGET
+    return budget
 
 
 def _yaml_problem(file: str, error: Exception) -> str:
@@ -136,6 +150,9 @@ class _RouteBody(msgspec.Struct, forbid_unknown_fields=True):
     when: dict[str, Any]
     steps: list[dict[str, Any]]
     on_failure: list[dict[str, Any]] = []
+    require: dict[str, Any] | None = None
+    rounds: Annotated[int, msgspec.Meta(ge=0, le=100)] = 0
+    write_status: bool = False
 
 
 def _route(path: Path, body: Any, rules: Rules, problems: Problems) -> Route | None:
@@ -148,7 +165,20 @@ def _route(path: Path, body: Any, rules: Rules, problems: Problems) -> Route | N
         problems.add((*path, "steps"), "expected at least one step")
     steps = _steps((*path, "steps"), shape.steps, rules, problems)
     on_failure = _steps((*path, "on_failure"), shape.on_failure, rules, problems)
-    return None if when is None else Route(name=shape.name, when=when, steps=steps, on_failure=on_failure)
+    require = None
+    if shape.require is not None:
+        require = convert((*path, "require"), shape.require, Require, problems)
+    if when is None:
+        return None
+    return Route(
+        name=shape.name,
+        when=when,
+        steps=steps,
+        on_failure=on_failure,
+        require=require,
+        rounds=shape.rounds,
+        write_status=shape.write_status,
+    )
 
 
 def _steps(path: Path, bodies: list[dict[str, Any]], rules: Rules, problems: Problems) -> tuple[StepPlan, ...]:
@@ -169,6 +199,8 @@ def _step(path: Path, body: dict[str, Any], rules: Rules, problems: Problems) ->
     rule = rules.targets[target]
     step_id = body.get("id", target)
     _check_name((*path, "id"), step_id, problems)
+    if step_id == STATUS:
+        problems.add((*path, "id"), f"{STATUS!r} is taken: the step of `write_status` is called so")
     if convert((*path, target), options, rule.options, problems) is None:
         return None
     for field in rule.secrets & options.keys():

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import msgspec
 
+from shared.attempts import Caused
 from shared.routes_lines import Lines, Path, dotted
 
 
 class TargetRules(msgspec.Struct, frozen=True):
-    """What the file may say of a target: its options' shape, and which of them take placeholders."""
+    """What the file may say of a target: its options' shape, which of them take placeholders or name secrets, and
+    what its steps cause in a registry."""
 
     options: type
     templated: frozenset[str]
     secrets: frozenset[str]
+    causes: Callable[[Any], list[Caused]] | None = None
+
+    def caused_by(self, options: Mapping[str, Any]) -> list[Caused]:
+        """Return what a step with these options, as the file has them, causes in a registry."""
+        return self.causes(msgspec.convert(options, type=self.options)) if self.causes else []
 
 
 class Rules(msgspec.Struct, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import cache
 from urllib.parse import urlsplit
 
@@ -12,10 +13,15 @@ from shared.errors import SettingError
 
 MINIMUM_RETENTION_DAYS = 31
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_ALLOWED_HOST = re.compile(r"(\*\.)?([a-z0-9-]{1,63}\.)+[a-z][a-z0-9-]{0,62}(:[1-9][0-9]{0,4})?")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the app is told by its settings. Times in seconds, URLs without a slash at the end."""
+    """What the app is told by its settings. Times in seconds, URLs without a slash at the end.
+
+    `public_url` is the app's own, empty if unknown; `is_authenticated` tells whether App Service authentication stands
+    in front of it.
+    """
 
     key_vault_url: str
     routes: str
@@ -26,6 +32,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retry_delays: tuple[float, ...]
     secret_cache_seconds: float
     retention_days: float
+    public_url: str
+    is_authenticated: bool
+    allowed_hosts: tuple[str, ...]
 
 
 @cache
@@ -41,6 +50,9 @@ def settings() -> Settings:
         retry_delays=_delays("RETRY_DELAYS", "5,30,120,600,3600,10800,21600,43200"),
         secret_cache_seconds=_seconds("SECRET_CACHE_SECONDS", "300"),
         retention_days=_retention("RETENTION_DAYS", "90"),
+        public_url=_public_url(),
+        is_authenticated=os.environ.get("WEBSITE_AUTH_ENABLED", "").lower() == "true",
+        allowed_hosts=_hosts("ALLOWED_HOSTS"),
     )
 
 
@@ -80,6 +92,14 @@ def _url(name: str, default: str | None) -> str:
     return allowed_url(value, f"setting {name}")
 
 
+def _public_url() -> str:
+    """`PUBLIC_URL`, else the host name that Azure gives the app."""
+    if given := os.environ.get("PUBLIC_URL"):
+        return allowed_url(given, "setting PUBLIC_URL")
+    host = os.environ.get("WEBSITE_HOSTNAME", "")
+    return f"{'http' if is_loopback(f'//{host}') else 'https'}://{host}" if host else ""
+
+
 def _number(name: str, text: str, unit: str = "seconds") -> float:
     try:
         value = float(text)
@@ -107,3 +127,14 @@ def _retention(name: str, default: str) -> float:
 def _delays(name: str, default: str) -> tuple[float, ...]:
     text = os.environ.get(name) or default
     return tuple(_number(name, part.strip()) for part in text.split(","))
+
+
+def _hosts(name: str) -> tuple[str, ...]:
+    entries = [part.strip() for part in os.environ.get(name, "").split(",") if part.strip()]
+    for entry in entries:
+        if _ALLOWED_HOST.fullmatch(entry) is None or re.match(r"\*\.[^.]*$", entry):
+            raise SettingError(
+                f"setting {name} has to list hosts such as `api.example.com`, `*.example.com` or "
+                f"`api.example.com:8443`, with commas between, not {entry!r}"
+            )
+    return tuple(entries)

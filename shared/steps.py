@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from shared.routes import Route, StepPlan
+from shared.redaction import redacted
+from shared.routes import STATUS, Route, StepPlan, status_plan
 
 HISTORY_LENGTH = 40
 MAX_TEXT = 2000
@@ -25,7 +26,7 @@ class State(StrEnum):
     IN_DOUBT = "in_doubt"  # nobody knows whether the target did it; due: the next probe
     SUCCEEDED = "succeeded"
     SUPERSEDED = "superseded"
-    PARKED = "parked"  # a person has to say whether it happened
+    PARKED = "parked"  # a person has to say whether it happened, or whether it may
     DEAD = "dead"
 
 
@@ -33,16 +34,16 @@ ENDED = frozenset({State.SUCCEEDED, State.SUPERSEDED, State.PARKED, State.DEAD})
 
 ARROWS: dict[State, frozenset[State]] = {
     # READY and RETRY reach RETRY and DEAD without a claim when the step fails before it acts (credentials, rendering)
-    State.READY: frozenset({State.RUNNING, State.RETRY, State.DEAD, State.SUPERSEDED}),
-    State.RETRY: frozenset({State.RUNNING, State.RETRY, State.DEAD, State.SUPERSEDED}),
+    # and PARKED when an operator has stopped their route
+    State.READY: frozenset({State.RUNNING, State.RETRY, State.DEAD, State.SUPERSEDED, State.PARKED}),
+    State.RETRY: frozenset({State.RUNNING, State.RETRY, State.DEAD, State.SUPERSEDED, State.PARKED}),
     # RUNNING -> RUNNING notes progress without giving up the claim
     State.RUNNING: frozenset(
         {State.RUNNING, State.SUCCEEDED, State.WAITING, State.RETRY, State.DEAD, State.IN_DOUBT, State.PARKED}
     ),
     State.WAITING: frozenset({State.WAITING, State.SUCCEEDED, State.DEAD}),
-    State.IN_DOUBT: frozenset(
-        {State.IN_DOUBT, State.SUCCEEDED, State.WAITING, State.RUNNING, State.RETRY, State.DEAD, State.PARKED}
-    ),
+    # IN_DOUBT -> SUPERSEDED when it was not done, and the registry has moved on meanwhile
+    State.IN_DOUBT: frozenset(State) - {State.READY},
     # the arrows of operators: replay (IN_DOUBT where the target can be asked what was done before) and resolve
     State.PARKED: frozenset({State.READY, State.IN_DOUBT, State.SUCCEEDED}),
     State.DEAD: frozenset({State.READY, State.IN_DOUBT, State.SUCCEEDED}),
@@ -67,7 +68,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     route: str
     name: str
     target: str
-    on_failure_of: str = ""
+    tells_of: str = ""  # the step whose end it tells of; then nothing follows from its own end
     state: State = State.READY
     due: datetime
     created: datetime
@@ -94,22 +95,37 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def new_step(event_id: str, route: Route, plan: StepPlan, now: datetime, failed: Step | None = None) -> Step:
-    """Return the row of a step whose turn has come; `failed` is the step it tells of, if it stands in `on_failure`.
-
-    A step that fails again after a replay is told of again: hence the count in the id.
-    """
-    again = f".{failed.reopened}" if failed and failed.reopened else ""
-    return Step(
+    """Return the row of a step whose turn has come; `failed` is the step it tells of, if it stands in `on_failure`."""
+    step = Step(
         event_id=event_id,
-        id=f"{route.name}.on_failure.{plan.id}{again}" if failed else f"{route.name}.{plan.id}",
+        id=f"{route.name}.{plan.id}",
         route=route.name,
         name=plan.id,
         target=plan.target,
-        on_failure_of=failed.id if failed else "",
         due=now,
         created=now,
         history=(Moment(now, State.READY),),
     )
+    if failed is None:
+        return step
+    return msgspec.structs.replace(step, id=f"{route.name}.on_failure.{plan.id}{_again(failed)}", tells_of=failed.id)
+
+
+def status_step(route: Route, step: Step, now: datetime, *, ended: bool) -> Step:
+    """Return the row of the step that writes the route's state to the registry: its `step` begins it, or ended it."""
+    name = f"{route.name}.{STATUS}" + (f".{step.name}{_again(step)}" if ended else "")
+    return msgspec.structs.replace(new_step(step.event_id, route, status_plan(route), now), id=name, tells_of=step.id)
+
+
+def _again(step: Step) -> str:
+    """A step that ends once more after a replay is told of once more."""
+    return f".{step.reopened}" if step.reopened else ""
+
+
+def held(step: Step, now: datetime, reason: str) -> Step:
+    """Return a new step as parked from the start: it may not act until an operator replays it."""
+    moment = Moment(now, State.PARKED, reason[:300])
+    return msgspec.structs.replace(step, state=State.PARKED, reason=reason[:MAX_TEXT], ended=now, history=(moment,))
 
 
 def moved(step: Step, now: datetime, state: State, **changes: Any) -> Step:
@@ -118,7 +134,7 @@ def moved(step: Step, now: datetime, state: State, **changes: Any) -> Step:
         raise ValueError(f"no arrow leads from {step.state} to {state}")
     for name in ("outcome", "reason"):
         kept = getattr(step, name) if state is step.state else ""
-        changes[name] = str(changes.get(name, kept))[:MAX_TEXT]
+        changes[name] = redacted(str(changes.get(name, kept)))[:MAX_TEXT]
     if state in ENDED:
         changes["ended"] = now
     history = step.history

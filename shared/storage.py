@@ -7,9 +7,10 @@ The account is the one of `AzureWebJobsStorage`, in both forms the Functions hos
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from shared.errors import SettingError
 from shared.settings import storage_setting
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from azure.data.tables import TableClient, TableServiceClient
     from azure.storage.blob import ContainerClient
     from azure.storage.queue import QueueClient
+
+Answer = TypeVar("Answer")
 
 MAX_DELAY_SECONDS = 6 * 24 * 3600.0  # a message's visibility may be put off by at most 7 days
 FOR_EVER = -1  # the service's default is to drop a message after 7 days
@@ -41,13 +44,37 @@ def send(queue: str, text: str, delay: float = 0.0) -> None:
 
 
 def table(name: str) -> TableClient:
-    """Return the client of a table. Whoever writes first creates the table: see `create_table`."""
+    """Return the client of a table. Whoever writes first creates the table: see `creating`."""
     return _tables().get_table_client(name)
 
 
-def create_table(name: str) -> None:
-    """Create the table unless it is there."""
-    _tables().create_table_if_not_exists(name)
+def creating(name: str, write: Callable[[], Answer]) -> Answer:
+    """Return what the write to a table returns; if the table turns out to be missing, create it and write again."""
+    from azure.core.exceptions import ResourceNotFoundError
+    from azure.data.tables import TableTransactionError
+
+    try:
+        return write()
+    except (ResourceNotFoundError, TableTransactionError) as error:
+        if error.status_code != 404:
+            raise
+        _tables().create_table_if_not_exists(name)
+        return write()
+
+
+def put_row(name: str, row: Mapping[str, Any]) -> None:
+    """Write a row to a table, over what stood there."""
+    creating(name, lambda: table(name).upsert_entity({**row}))
+
+
+def rows(name: str, condition: str, values: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield the rows of a table that meet the condition; none if the table has not been made yet."""
+    from azure.core.exceptions import ResourceNotFoundError
+
+    try:
+        yield from table(name).query_entities(condition, parameters=dict(values))
+    except ResourceNotFoundError:
+        return
 
 
 def write_blob(name: str, text: str) -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from shared.errors import SecretUnusable, VaultUnavailable
+from shared.redaction import remember
 from shared.settings import is_loopback, settings
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ def refresh_early(name: str) -> bool:
         if not entry.failed and now - entry.asked_at < NEWS_SECONDS:
             return False
         entry.refused_at, before = now, entry.values
-        _read(name, entry)
+        if not entry.failed or now - entry.asked_at >= RETRY_AFTER_FAILURE_SECONDS:
+            _read(name, entry)
         if entry.failed:
             raise VaultUnavailable(f"Key Vault could not be asked for {name!r}: {entry.failed}")
         return entry.values != before
@@ -119,7 +121,7 @@ def _read(name: str, entry: _Entry) -> None:
         entry.values, entry.unusable = (), f"secret {name!r} is not in the Key Vault"
     except SecretUnusable as error:
         entry.values, entry.unusable = (), str(error)
-    except AzureError as error:
+    except (AzureError, ValueError) as error:  # a reply that is no JSON, a proxy's page say, is a ValueError
         entry.failed = _first_line(error)
         entry.asked_at = time.monotonic()
         return
@@ -141,6 +143,7 @@ def _usable(name: str, value: str | None) -> str:
         raise SecretUnusable(f"secret {name!r} is empty")
     if value.startswith("@Microsoft.KeyVault("):
         raise SecretUnusable(f"secret {name!r} holds an unresolved Key Vault reference instead of a secret")
+    remember(value)
     return value
 
 
@@ -164,6 +167,7 @@ def _client() -> SecretClient:
         connection_timeout=4,
         read_timeout=4,
         retry_total=1,
+        retry_status=0,  # else the SDK sleeps for as long as Retry-After says, with a delivery in hand
         retry_backoff_factor=0.2,
     )
 

@@ -28,15 +28,22 @@ from local.worker import Host
 from shared import ledger
 from shared.errors import UnknownStep
 from shared.ledger import Story
+from tests.senders.mlflow_server import MlflowServer
 
 TESTS = Path(__file__).parent
 ROUTES = TESTS / "routes.yaml"
+TRACKING_URIS = ("https://mlflow-team.example.com", "https://mlflow-production.example.com")  # in the routes file
 IMPATIENT = {
     "ROUTES": str(ROUTES),
     "RETRY_DELAYS": "0.5,0.5,0.5",
     "SETTLE_SECONDS": "1",
     "STEP_LEASE_SECONDS": "90",
     "SWEEP_SCHEDULE": "0 0 0 1 1 *",  # never by itself: tests sweep when they mean to
+}
+# a worker that only answers HTTP, so that it may stand beside another one without taking its messages
+DEAF = {
+    f"AzureWebJobs.{name}.Disabled": "1"
+    for name in ("route_event", "run_step", "route_poisoned_event", "retry_poisoned_step", "sweep")
 }
 T = TypeVar("T")
 
@@ -119,6 +126,12 @@ class Relay:
         reply = requests.post(f"{self.worker.url}/admin/functions/sweep", json={"input": ""}, headers=key, timeout=60)
         assert reply.status_code == 202, reply.text
 
+    def prune(self) -> None:
+        """Start what is done once a day."""
+        key = {"x-functions-key": self.system.function_key}
+        reply = requests.post(f"{self.worker.url}/admin/functions/prune", json={"input": ""}, headers=key, timeout=60)
+        assert reply.status_code == 202, reply.text
+
     def queue(self, name: str) -> QueueClient:
         """Return a queue of the app, created if it is missing, to put messages on it as the app does."""
         policy = TextBase64EncodePolicy()
@@ -149,11 +162,18 @@ class Relay:
         self.table("steps").update_entity({"PartitionKey": event_id, "RowKey": f"step:{step}", "due": due})
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Keep what shares costly things in one process: a file's tests, and all that need the real MLflow servers."""
+    needs_mlflow = "mlflow_server" in getattr(item, "fixturenames", ())
+    item.add_marker(pytest.mark.xdist_group("mlflow" if needs_mlflow else item.nodeid.partition("::")[0]))
+
+
 @pytest.fixture(scope="session")
 def system() -> Iterator[System]:
     with System() as running:
         running.vault.set("guarded-authorization", "Bearer an-authorization-header")
         running.vault.set("azure-devops-pat", "a-personal-access-token-of-a-test")
+        running.vault.set("jobs-user", "databricks:a-password-of-the-jobs")
         running.devops.pats.add("a-personal-access-token-of-a-test")
         running.devops.release_seconds = running.devops.run_seconds = 0.5
         settings = {**running.environment(), **IMPATIENT}
@@ -163,14 +183,44 @@ def system() -> Iterator[System]:
 
 
 @pytest.fixture(scope="session")
-def worker(system: System) -> Host:
-    return system.worker(IMPATIENT, log_level="INFO")
+def mlflow_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[MlflowServer]]:
+    """Two real MLflow servers, a team's and production's, not started yet."""
+    servers = [MlflowServer(tmp_path_factory.mktemp("mlflow")) for _ in TRACKING_URIS]
+    yield servers
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(mlflow_servers: list[MlflowServer]) -> MlflowServer:
+    """The team's server, running. The other one takes as long to start, so it begins at the same time."""
+    for server in mlflow_servers:
+        server.begin()
+    return mlflow_servers[0].start()
+
+
+@pytest.fixture(scope="session")
+def worker(system: System, mlflow_servers: list[MlflowServer], tmp_path_factory: pytest.TempPathFactory) -> Host:
+    text = ROUTES.read_text()
+    for tracking_uri, server in zip(TRACKING_URIS, mlflow_servers, strict=True):
+        text = text.replace(tracking_uri, server.url)
+    routes = tmp_path_factory.mktemp("routes") / ROUTES.name
+    routes.write_text(text)
+    return system.worker({**IMPATIENT, "ROUTES": str(routes)}, log_level="INFO")
 
 
 @pytest.fixture
 def relay(system: System, worker: Host) -> Iterator[Relay]:
     yield Relay(system, worker)
-    for stand_in in (system.identity, system.vault, system.devops, system.chat):
+    for stand_in in (
+        system.identity,
+        system.vault,
+        system.devops,
+        system.arm,
+        system.databricks,
+        system.chat,
+        system.receiver,
+    ):
         stand_in.faults.clear()
 
 

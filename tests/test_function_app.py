@@ -34,6 +34,11 @@ EXPECTED: dict[str, list[tuple[str, str | None]]] = {
     "replay_event": [(HTTP, "events/{event}/replay"), (OUT, "steps"), ("http", None)],
     "replay_events": [(HTTP, "replay"), (OUT, "steps"), ("http", None)],
     "resolve_step": [(HTTP, "events/{event}/resolve"), (OUT, "steps"), ("http", None)],
+    "list_routes": [(HTTP, "routes"), ("http", None)],
+    "stop_route": [(HTTP, "routes/{route}/stop"), ("http", None)],
+    "start_route": [(HTTP, "routes/{route}/start"), ("http", None)],
+    "show_approval": [(HTTP, "approvals/{link}"), ("http", None)],
+    "decide_approval": [(HTTP, "approvals/{link}"), (OUT, "steps"), ("http", None)],
     "check_health": [(HTTP, "health"), ("http", None)],
 }
 
@@ -62,7 +67,7 @@ def test_the_runtime_loads_every_function_with_its_trigger_and_bindings(
 
 
 def test_operators_functions_need_the_hosts_key(indexed: dict[str, list[dict[str, Any]]]) -> None:
-    open_ones = {"receive_delivery", "check_health"}
+    open_ones = {"receive_delivery", "check_health", "show_approval", "decide_approval"}
     for name, bindings in indexed.items():
         if bindings[0]["type"] == HTTP and name not in open_ones:
             assert bindings[0]["authLevel"].lower() == "function"

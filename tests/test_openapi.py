@@ -174,6 +174,9 @@ def test_a_method_that_the_document_lacks_is_answered_404(relay: Relay, path: st
         ("/api/events/{event}", "GET"),
         ("/api/events/{event}/replay", "POST"),
         ("/api/events/{event}/resolve", "POST"),
+        ("/api/routes", "GET"),
+        ("/api/routes/{route}/stop", "POST"),
+        ("/api/routes/{route}/start", "POST"),
     ],
 )
 def test_whatever_an_operator_asks_gets_a_documented_answer(
@@ -192,7 +195,9 @@ def test_whatever_an_operator_asks_gets_a_documented_answer(
 
 @pytest.mark.parametrize(("path", "method"), [(path, m) for path in DOCUMENT["paths"] for m in DOCUMENT["paths"][path]])
 def test_operators_need_a_key_and_nobody_else_does(relay: Relay, path: str, method: str) -> None:
-    url = relay.worker.url + path.replace("{source}", "models").replace("{event}", "e")
+    url = relay.worker.url + path.replace("{source}", "models").replace("{event}", "e").replace("{route}", "r").replace(
+        "{link}", "l"
+    )
     guarded = DOCUMENT["paths"][path][method]["security"] == [{"functionKey": []}]
     reply = requests.request(method, url, timeout=30)
     assert (reply.status_code == 401 and not reply.content) == guarded

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from handlers.sources import databricks, mlflow
+from handlers.sources import databricks, databricks_jobs, mlflow
 from shared.deliveries import SourceKind
 
 SOURCES: dict[str, SourceKind] = {
     "databricks": databricks.KIND,
+    "databricks_jobs": databricks_jobs.KIND,
     "mlflow": mlflow.KIND,
 }

@@ -9,10 +9,22 @@ from typing import Any
 from shared.routes_rules import TargetRules
 
 TARGETS = (
+    "approval",
+    "aks_rollout",
     "azure_devops_pipeline",
     "azure_devops_release",
+    "azure_ml_deployment",
+    "azure_ml_score",
+    "copy_model",
+    "databricks_job",
+    "http",
+    "notify",
+    "registry_comment",
+    "registry_tag",
+    "registry_transition",
     "slack",
     "teams",
+    "transition_request",
 )
 
 
@@ -32,4 +44,4 @@ def rules_of_targets() -> dict[str, TargetRules]:
 def _rules(module: Any) -> TargetRules:
     fields = module.Options.__struct_fields__
     secrets = frozenset(field for field in fields if field.endswith("_secret"))
-    return TargetRules(module.Options, frozenset(module.TEMPLATED), secrets)
+    return TargetRules(module.Options, frozenset(module.TEMPLATED), secrets, getattr(module, "causes", None))

@@ -9,8 +9,8 @@ Contract: release.json 7.1 (ReleaseStartMetadata, ReleaseUpdateMetadata).
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import msgspec
@@ -22,8 +22,10 @@ from shared.templates import Safe, as_is, harmless
 
 log = logging.getLogger("relay.targets")
 PROPERTY = "registry-relay.marker"
+STEP_PROPERTY = "registry-relay.step"  # event id / step id
 CLOCK_SKEW = timedelta(minutes=10)
 LISTED = 200
+LEFT_BEHIND = timedelta(days=7)  # what `tidy` looks back
 
 
 class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,6 +73,23 @@ def probe(attempt: Attempt) -> Answer | None:
         return _activate(attempt, _record(attempt, drafts[0])) if drafts else None
 
 
+def tidy(options: Options, connection: Any, is_needed: Callable[[str, str], bool]) -> int:
+    """Abandon the definition's drafts that no step will ever set active; return how many those were.
+
+    A worker that dies before it has recorded its draft leaves it behind. `is_needed` is asked with a draft's step
+    (`event id/step id`) and number. Raises a Failure.
+    """
+    count = 0
+    with azure_devops.answering():
+        drafts = list(_drafts(connection, options, datetime.now(UTC) - LEFT_BEHIND))
+    for draft in drafts:
+        step = str(_property(draft, STEP_PROPERTY))
+        if "/" in step and not is_needed(step, str(draft.id)):
+            _abandon(connection, options.project, draft.id, "left behind by a worker that stopped")
+            count += 1
+    return count
+
+
 def _create(attempt: Attempt) -> int:
     from azure.devops.v7_1.release import models
 
@@ -82,7 +101,7 @@ def _create(attempt: Attempt) -> int:
         reason="none",
         variables={name: models.ConfigurationVariableValue(value=value) for name, value in options.variables.items()},
         artifacts=[_artifact(models, artifact) for artifact in options.artifacts],
-        properties={PROPERTY: attempt.marker},
+        properties={PROPERTY: attempt.marker, STEP_PROPERTY: attempt.step},
     )
     return int(azure_devops.whole(attempt.connection.create_release(start, options.project)).id)
 
@@ -98,19 +117,19 @@ def _record(attempt: Attempt, release: int) -> int:
     except ClaimLost as lost:
         # without a record the winner may still find this draft and take it for its own
         if lost.progress.get("release", release) != release:
-            _abandon(attempt, release)
+            _abandon(attempt.connection, attempt.options.project, release, "another worker was first")
         raise
     return release
 
 
-def _abandon(attempt: Attempt, release: int) -> None:
+def _abandon(connection: Any, project: str, release: int, why: str) -> None:
     """Take back a draft that nobody will set active. Left behind it does no harm, so a failure is no matter."""
     from azure.devops.v7_1.release import models
 
     try:
         with azure_devops.answering():
-            update = models.ReleaseUpdateMetadata(status="abandoned", comment="another worker was first")
-            attempt.connection.update_release_resource(update, attempt.options.project, release)
+            update = models.ReleaseUpdateMetadata(status="abandoned", comment=why)
+            connection.update_release_resource(update, project, release)
     except Failure as failure:
         log.warning("draft %s could not be abandoned: %s", release, failure.reason)
 
@@ -125,15 +144,23 @@ def _activate(attempt: Attempt, release: int) -> Succeeded:
 
 
 def _marked(attempt: Attempt) -> Iterator[Any]:
-    options: Options = attempt.options
-    found = attempt.connection.get_releases(
-        project=options.project,
-        definition_id=options.definition,
-        min_created_time=attempt.started - CLOCK_SKEW,
-        status_filter="draft",
-        top=LISTED,
-        property_filters=[PROPERTY],
-    )
-    for release in found:
+    for release in _drafts(attempt.connection, attempt.options, attempt.started - CLOCK_SKEW):
         if attempt.marker in f"{release.description} {release.properties}":
             yield release
+
+
+def _drafts(connection: Any, options: Options, since: datetime) -> Iterator[Any]:
+    yield from connection.get_releases(
+        project=options.project,
+        definition_id=options.definition,
+        min_created_time=since,
+        status_filter="draft",
+        top=LISTED,
+        property_filters=[PROPERTY, STEP_PROPERTY],
+    )
+
+
+def _property(release: Any, name: str) -> Any:
+    """A property's value; the service wraps it with its type."""
+    found = (release.properties or {}).get(name, "")
+    return found.get("$value", "") if isinstance(found, dict) else found

@@ -18,15 +18,10 @@ from local.worker import Host
 from shared import ledger
 from shared.messages import Event, EventMessage, StepMessage, encode
 from shared.steps import State, Step
-from tests.conftest import IMPATIENT, Relay, until
+from tests.conftest import DEAF, IMPATIENT, Relay, until
 
 SLACK = "^/slack/"
 STEP = "tell-slack.slack"
-# a worker that only answers HTTP, so that it may stand beside another one without taking its messages
-DEAF = {
-    f"AzureWebJobs.{name}.Disabled": "1"
-    for name in ("route_event", "run_step", "route_poisoned_event", "retry_poisoned_step", "sweep")
-}
 
 
 def kept(relay: Relay, queue: str, message: str) -> dict[str, Any] | None:
@@ -243,6 +238,7 @@ def test_the_health_page_names_each_secret_that_can_not_be_used(system: System, 
 
 
 def test_the_health_page_says_when_the_vault_is_down(system: System, relay: Relay) -> None:
+    assert health(relay.worker)[0] == 200
     system.vault.faults.add("*", "/secrets/", times=None, status=503)
     found = problems(system)
     assert any("Key Vault could not be asked for 'wine-dev-webhook'" in problem for problem in found)

@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from shared.steps import State, Step
-from tests.conftest import Relay, until
+from tests.conftest import DEAF, IMPATIENT, Relay, until
 
 ROOT = Path(__file__).resolve().parents[2]
 RELEASE = "release.azure_devops_release"
@@ -177,7 +177,7 @@ def test_a_wrong_question_is_answered_with_what_would_be_right(
 
 
 def test_a_replay_since_ever_goes_back_as_far_as_the_ledger_remembers(relay: Relay) -> None:
-    reply = ask(relay, "POST", "replay", since="0001-01-01T00:00:00Z", states=["superseded"])
+    reply = ask(relay, "POST", "replay", since="0001-01-01T00:00:00Z", states=[])
     assert (reply.status_code, reply.json()["ready"]) == (200, [])
 
 
@@ -218,8 +218,61 @@ def test_the_ledger_forgets_after_its_retention(relay: Relay, model: str) -> Non
     row = next(iter(index.query_entities("event eq @id", parameters={"id": forgotten})))
     index.delete_entity(row["PartitionKey"], row["RowKey"])
     index.create_entity({**row, "PartitionKey": "2020-01-01"})
-    key = {"x-functions-key": relay.system.function_key}
-    requests.post(f"{relay.worker.url}/admin/functions/prune", json={"input": ""}, headers=key, timeout=60)
+    relay.prune()
     until(lambda: relay.story(forgotten) is None)
     assert relay.story(kept) is not None
     assert not list(index.query_entities("event eq @id", parameters={"id": forgotten}))
+
+
+MENDED = """\
+sources:
+  wine-dev: {kind: databricks, secret: wine-dev-webhook}
+routes:
+  - name: mended
+    when: {event: comment.created, model: "unrouted-*"}
+    steps: [{slack: {url_secret: mlops-slack, text: "{model}: {comment}"}}]
+"""
+
+
+@pytest.fixture
+def mended(relay: Relay, tmp_path: Path) -> Relay:
+    """The app after somebody has added the route that was missing."""
+    file = tmp_path / "routes.yaml"
+    file.write_text(MENDED)
+    return Relay(relay.system, relay.system.worker({**IMPATIENT, **DEAF, "ROUTES": str(file)}))
+
+
+def test_an_event_that_started_nothing_starts_the_route_that_was_missing(
+    relay: Relay, mended: Relay, model: str
+) -> None:
+    lost, other = relay.comment(f"unrouted-{model}", "first"), relay.comment(f"slack-{model}", "routed before")
+    assert not relay.ended(lost).steps
+    relay.ended(other)
+
+    reply = ask(mended, "POST", f"events/{lost}/replay", routes=True)
+    assert reply.json() == {"ready": [{"event": lost, "step": "mended.slack"}]}
+    assert relay.ended(lost).steps["mended.slack"].state is State.SUCCEEDED
+    assert ask(mended, "POST", f"events/{lost}/replay", routes=True).json() == {"ready": []}
+
+    since = datetime.now(UTC)
+    second = relay.comment(f"unrouted-{model}", "second")
+    assert not relay.ended(second).steps
+    done = command(mended, "events", "replay", "--routes", "--since", since.strftime("%Y-%m-%dT%H:%M:%S"))
+    assert f"ready: mended.slack of {second}" in done.stdout
+    assert relay.ended(second).steps["mended.slack"].state is State.SUCCEEDED
+    texts = [message.text for message in relay.system.chat.messages if model in message.text]
+    assert sorted(texts) == [f"slack-{model}: routed before", f"unrouted-{model}: first", f"unrouted-{model}: second"]
+
+
+def test_the_commands_stop_list_and_start_routes(relay: Relay, mended: Relay) -> None:
+    stopped = command(mended, "routes", "stop", "mended", "--reason", "wrong test set")
+    assert stopped.stdout.strip() == "mended is stopped"
+    try:
+        (line,) = command(mended, "routes", "list").stdout.splitlines()
+        assert line.startswith("mended  stopped 20")
+        assert line.endswith(": wrong test set")
+    finally:
+        started = command(mended, "routes", "start", "mended", "--replay")
+    assert started.stdout.splitlines()[-1] == "0 steps are ready"
+    assert command(mended, "routes", "list").stdout.splitlines() == ["mended  running"]
+    assert command(mended, "routes", "start", "mended").returncode == 1

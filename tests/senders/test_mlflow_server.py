@@ -2,69 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import os
-import secrets
-import socket
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
-import requests
 
 from shared import ledger
 from shared.ledger import Story
 from shared.steps import State
 from tests.conftest import Relay, until
+from tests.senders.mlflow_server import PYTHON, MlflowServer
 
 HERE = Path(__file__).parent
-PYTHON = HERE.parent.parent / ".venv-mlflow" / "bin" / "python"
-
-
-def free_port() -> int:
-    """MLflow can't tell which port it got for port 0, so one is chosen for it; it fails if another is quicker."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def is_up(url: str, process: subprocess.Popen[bytes]) -> bool:
-    assert process.poll() is None, "the MLflow server has ended"
-    try:
-        return requests.get(f"{url}/health", timeout=5).ok
-    except requests.ConnectionError:
-        return False
-
-
-@pytest.fixture(scope="module")
-def tracking_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder, port = tmp_path_factory.mktemp("mlflow"), free_port()
-    settings = {
-        "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
-        "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",
-        "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
-        "MLFLOW_WEBHOOK_CACHE_TTL": "0",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-    }
-    command = [str(PYTHON), "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += [
-        "--backend-store-uri",
-        f"sqlite:///{folder}/mlflow.db",
-        "--artifacts-destination",
-        str(folder / "files"),
-    ]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, env={**os.environ, **settings}, cwd=folder, stdout=log, stderr=log)
-    try:
-        until(lambda: is_up(f"http://127.0.0.1:{port}", process), seconds=90)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 def acts(relay: Relay, tracking_uri: str, model: str) -> Any:
@@ -83,8 +32,10 @@ def told(relay: Relay, model: str) -> dict[str, Story]:
     return ours if len(ours) == 2 and all(story.has_ended for story in ours.values()) else {}
 
 
-def test_an_alias_set_in_a_real_mlflow_server_becomes_a_release(relay: Relay, tracking_uri: str, model: str) -> None:
-    tested = acts(relay, tracking_uri, f"real-{model}")
+def test_an_alias_set_in_a_real_mlflow_server_becomes_a_release(
+    relay: Relay, mlflow_server: MlflowServer, model: str
+) -> None:
+    tested = acts(relay, mlflow_server.url, f"real-{model}")
     assert tested["status"] == 202
     assert tested["body"]["test"] is True
 

@@ -106,7 +106,11 @@ FIRST_SOURCE: dict[str, Told] = {
     ),
     "no secret": ("{kind: databricks}", "", "the key `secret` is missing"),
     "no kind": ("{secret: x}", "", "the key `kind` is missing"),
-    "unknown kind": ("{kind: gitlab, secret: x}", ".kind", "'gitlab' is none of `databricks`, `mlflow`"),
+    "unknown kind": (
+        "{kind: gitlab, secret: x}",
+        ".kind",
+        "'gitlab' is none of `databricks`, `databricks_jobs`, `mlflow`",
+    ),
     "a text": ("databricks", "", "Expected `object`, got `str`"),
     "nothing": ("", "", "Expected `object`, got `null`"),
     "secret a bool": ("{kind: mlflow, secret: yes}", ".secret", IN_QUOTES),
@@ -186,7 +190,7 @@ ROUTES: dict[str, tuple[int, str, str, str]] = {
         4,
         "extra: 1\nroutes:",
         "4: extra",
-        "unknown key: the file holds `sources` and `routes`",
+        "unknown key: the file holds `sources`, `routes` and `budget`",
     ),
     "unknown key": (
         5,

@@ -103,7 +103,7 @@ def test_a_new_step_begins_where_the_route_says() -> None:
     assert (one.id, one.route, one.name, one.target) == ("wine.tell", "wine", "tell", "slack")
     assert (one.state, one.due, one.ended, one.attempts) == (State.READY, NOW, None, 0)
     told = new_step(EVENT, ROUTE, PLAN, NOW, one)
-    assert (told.id, told.on_failure_of) == ("wine.on_failure.tell", "wine.tell")
+    assert (told.id, told.tells_of) == ("wine.on_failure.tell", "wine.tell")
     again = new_step(EVENT, ROUTE, PLAN, NOW, msgspec.structs.replace(one, reopened=2))
     assert again.id == "wine.on_failure.tell.2", "what fails again after a replay is told again"
 

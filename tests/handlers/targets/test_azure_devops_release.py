@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import pytest
+import requests
 
 from local import sender
 from local.azure_devops_release_model import Release
@@ -256,3 +257,25 @@ def test_the_same_stage_reached_again_later_is_another_release(relay: Relay, mod
     second = relay.stage_change(f"release-{model}")
     assert the_step(relay, first).ref != the_step(relay, second).ref
     assert starts(relay, model) == 2
+
+
+def test_a_draft_that_a_stopped_worker_left_behind_is_abandoned_and_no_other(relay: Relay, model: str) -> None:
+    event = relay.stage_change(f"release-{model}")
+    live = int(the_step(relay, event).ref)
+    behind = draft(relay, model, f"{event}/{STEP}")
+    others = [draft(relay, model, step) for step in ("an-event-of-another-relay/a.step", "")]
+    relay.prune()
+    all_releases = relay.system.devops.releases
+    until(lambda: all_releases[behind].status == "abandoned")
+    assert all_releases[live].status == "active"
+    assert [all_releases[other].status for other in others] == ["draft", "draft"]
+
+
+def draft(relay: Relay, model: str, step: str) -> int:
+    """Make a draft as a worker does that dies before it records it."""
+    properties = {"registry-relay.marker": "m" * 32, **({"registry-relay.step": step} if step else {})}
+    body = {"definitionId": 12, "description": model, "isDraft": True, "reason": "none", "properties": properties}
+    url = f"{relay.system.devops.url}/vsrm/ml-governance/ML Governance V2/_apis/release/releases?api-version=7.1"
+    reply = requests.post(url, json=body, auth=("", "a-personal-access-token-of-a-test"), timeout=30)
+    assert reply.ok, reply.text
+    return int(reply.json()["id"])

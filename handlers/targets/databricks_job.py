@@ -1,0 +1,144 @@
+"""Databricks job: starts a run; with `wait`, follows it to its result. Retraining is such a job, too.
+
+The run is started with the step's key as `idempotency_token`: the same token gives the same run, so a step whose reply
+was lost is simply started again. What a job tells of its own run does not start it again: that would go on for ever.
+Contract: Jobs API 2.2 (run-now, runs/get) as databricks-sdk 0.162 uses it; the parameter `event_message` and its fields
+as Databricks' own registry webhooks give them to a job. Assumed: the path of a run's page, until runs/get tells it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import msgspec
+
+from shared.attempts import Access, Answer, Attempt, Succeeded, Waiting
+from shared.databricks import Workspace
+from shared.errors import AmbiguousFailure, PermanentFailure, SettingError
+from shared.settings import allowed_url
+from shared.templates import Safe, harmless
+
+ENDED = ("TERMINATED", "SKIPPED", "INTERNAL_ERROR")
+_PLACEHOLDERS = {
+    "event": "type",
+    "event_timestamp": "timestamp",
+    "model_name": "model",
+    "version": "version",
+    "to_stage": "to_stage",
+    "from_stage": "from_stage",
+    "alias": "alias",
+    "comment": "comment",
+    "text": "text",
+    "told_by_job": "tags.job_id",
+}
+_EVENT_FIELDS = "{{" + ", ".join(f'"{key}": {{{name}}}' for key, name in _PLACEHOLDERS.items()) + "}}"
+_DATABRICKS_NAMES = {
+    "registered_model.created": "REGISTERED_MODEL_CREATED",
+    "model_version.created": "MODEL_VERSION_CREATED",
+    "model_version.stage_changed": "MODEL_VERSION_TRANSITIONED_STAGE",
+    "model_version_tag.set": "MODEL_VERSION_TAG_SET",
+    "transition_request.created": "TRANSITION_REQUEST_CREATED",
+    "comment.created": "COMMENT_CREATED",
+}
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`job` is the job's id; `parameters` are job parameters, or (`notebook`) those of its notebook task;
+    `event_message` gives the event besides, as the JSON text that a job started by a registry webhook gets.
+    `event_fields` is for the relay alone, which fills it in: each placeholder in it becomes a JSON string."""
+
+    workspace: str
+    job: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
+    parameters: dict[str, str] = {}
+    event_message: bool = False
+    notebook: bool = False
+    wait: bool = False
+    wait_hours: Annotated[float, msgspec.Meta(gt=0, le=8784)] = 24.0
+    pat_secret: str = ""
+    event_fields: str = _EVENT_FIELDS
+
+    def __post_init__(self) -> None:
+        """Refuse an address that no token may go to, and a parameter that is given twice."""
+        try:
+            allowed_url(self.workspace, "`workspace`")
+        except SettingError as error:
+            raise ValueError(str(error)) from None
+        if self.event_message and "event_message" in self.parameters:
+            raise ValueError("`event_message` is among `parameters` already: give one of the two")
+        if self.event_fields != _EVENT_FIELDS and not _is_filled_in(self.event_fields):
+            raise ValueError("`event_fields` is filled in by the relay: leave it out")
+
+
+TEMPLATED: Mapping[str, Safe] = {"parameters": harmless, "event_fields": json.dumps}
+
+
+def connect(options: Options, access: Access) -> Workspace:
+    """Return the workspace, to be called as this app or with the personal access token.
+
+    Raises PermanentFailure if the event is what this very job has told of itself.
+    """
+    event = json.loads(options.event_fields)
+    if event["event"].startswith("job.") and event["told_by_job"] == str(options.job):
+        raise PermanentFailure(f"job {options.job} itself has told of this: it would be started for ever")
+    pat = access.secret(options.pat_secret) if options.pat_secret else ""
+    return Workspace(allowed_url(options.workspace, "`workspace`"), pat)
+
+
+def start(attempt: Attempt) -> Answer:
+    """Start the run, or find the one that an earlier attempt has started."""
+    options: Options = attempt.options
+    kind = "notebook_params" if options.notebook else "job_parameters"
+    payload = {"job_id": options.job, "idempotency_token": attempt.key, kind: _parameters(options)}
+    run = _run_id(attempt.connection.request("POST", "/api/2.2/jobs/run-now", payload))
+    link = f"{attempt.connection.url}/jobs/{options.job}/runs/{run}"
+    if options.wait:
+        return _under_way(run, link)
+    return Succeeded(outcome=f"run {run} was started", ref=str(run), link=link)
+
+
+def check(attempt: Attempt) -> Answer:
+    """Return how the run stands. Raises PermanentFailure if it did not succeed or takes too long."""
+    run: int = attempt.progress["run"]
+    found = attempt.connection.request("GET", "/api/2.2/jobs/runs/get", params={"run_id": str(run)})
+    link, state = str(found.get("run_page_url") or ""), found.get("state") or {}
+    life, result = state.get("life_cycle_state") or "in no known state", state.get("result_state") or ""
+    if life == "TERMINATED" and result == "SUCCESS":
+        return Succeeded(outcome=f"run {run} succeeded", ref=str(run), link=link)
+    if life in ENDED:
+        message = state.get("state_message") or "no message"
+        raise PermanentFailure(f"run {run} ended {result or life}: {message}", link=link)
+    if datetime.now(UTC) - attempt.started > timedelta(hours=attempt.options.wait_hours):
+        raise PermanentFailure(f"run {run} is still {life} after {attempt.options.wait_hours:g} h", link=link)
+    return _under_way(run, link)
+
+
+def _parameters(options: Options) -> dict[str, str]:
+    if not options.event_message:
+        return options.parameters
+    fields: dict[str, str] = json.loads(options.event_fields)
+    message: dict[str, Any] = {name: value for name, value in fields.items() if value and name != "told_by_job"}
+    message["event"] = _DATABRICKS_NAMES.get(fields["event"], fields["event"])
+    message["event_timestamp"] = int(fields["event_timestamp"])
+    return {**options.parameters, "event_message": json.dumps(message)}
+
+
+def _run_id(reply: Any) -> int:
+    run = reply.get("run_id") if isinstance(reply, dict) else None
+    if not isinstance(run, int):
+        raise AmbiguousFailure("Databricks answered without the number of a run")
+    return run
+
+
+def _under_way(run: int, link: str) -> Waiting:
+    return Waiting(outcome=f"run {run} is under way", progress={"run": run}, link=link)
+
+
+def _is_filled_in(text: str) -> bool:
+    try:
+        fields = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(fields, dict) and fields.keys() == _PLACEHOLDERS.keys()

@@ -1,0 +1,42 @@
+"""What this process knows of secrets, so that no service's words can bring one of them out.
+
+Services repeat what they were sent: a page that names the path it does not know, an error that quotes a header. What
+they say goes into the ledger, the log and messages; a secret in it is replaced by `***`.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections import deque
+from collections.abc import Iterator
+
+SHORTEST = 8  # what is shorter stands in ordinary words too
+SHORTEST_PART = 16  # of a URL's path or query: `workflows` and `services` are no secrets
+_known: deque[str] = deque(maxlen=4000)
+
+
+def remember(secret: str) -> None:
+    """Keep this secret out of every failure and ledger row from now on, its forms on the wire too."""
+    for form in _forms(secret):
+        if form not in _known:
+            _known.append(form)
+
+
+def redacted(text: str) -> str:
+    """Return the text with `***` for each secret that is known."""
+    for form in sorted(_known, key=len, reverse=True):
+        text = text.replace(form, "***")
+    return text
+
+
+def _forms(secret: str) -> Iterator[str]:
+    whole = (
+        secret,
+        secret.partition(" ")[2],
+        *(base64.b64encode(f"{user}{secret}".encode()).decode() for user in ("", ":")),
+    )
+    yield from (form for form in whole if len(form) >= SHORTEST)
+    if "://" in secret:
+        path = secret.partition("://")[2].partition("/")[2]
+        yield from (form for form in (path, *re.split(r"[/?&=@:]", path)) if len(form) >= SHORTEST_PART)
