@@ -90,9 +90,11 @@ def resolve_step(event_id: str, step_id: str, outcome: str, clock: Clock) -> lis
     if step.state not in (State.DEAD, State.PARKED):
         raise NotNow(f"step {step.id} is {step.state}: only what is dead or parked can be resolved")
     ledger.reopen(event_id, clock())
-    return note(
-        Turn(story, step, clock), Succeeded(outcome=f"resolved by hand: {outcome}", ref=step.ref, link=step.link)
-    )
+    answer = Succeeded(outcome=f"resolved by hand: {outcome}", ref=step.ref, link=step.link)
+    pointers = note(Turn(story, step, clock), answer)
+    if pointers:
+        ledger.reopen(event_id, clock())  # once more, as for a replay
+    return pointers
 
 
 def _found(story: Story, step_id: str) -> Step:
@@ -120,6 +122,7 @@ def _replay(step: Step, force: bool, clock: Clock) -> StepMessage:
         ledger.change(step, State.IN_DOUBT, now, **fresh, misses=int(settled), reason="replayed")
     else:
         ledger.change(step, State.READY, now, **fresh, reason="replayed")
+    ledger.reopen(step.event_id, now)  # once more: whoever saw the former end may have closed it in between
     log.info("step %s of event %s is replayed%s", step.id, step.event_id, " by force" if force else "")
     return point_to(step)
 

@@ -168,8 +168,27 @@ def change(step: Step, state: State, now: datetime, *, then: Iterable[Step] = ()
 
 
 def close(event_id: str) -> None:
-    """Take the event from the sweeper's list."""
-    storage.table(OPEN).delete_entity(*_open_key(event_id))
+    """Take the event from the sweeper's list, if it has ended and nobody has just put it there anew.
+
+    Whoever calls this may have stood still since it saw the end, and an operator may have replayed a step meanwhile.
+    """
+    from azure.core import MatchConditions
+    from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
+
+    try:
+        row = storage.table(OPEN).get_entity(*_open_key(event_id))
+        if _has_ended(event_id):
+            etag = row.metadata["etag"]
+            storage.table(OPEN).delete_entity(row, etag=etag, match_condition=MatchConditions.IfNotModified)
+    except (ResourceNotFoundError, ResourceModifiedError):
+        return
+
+
+def _has_ended(event_id: str) -> bool:
+    try:
+        return read(event_id).has_ended
+    except UnknownStep:
+        return True  # forgotten
 
 
 def open_events() -> Iterator[str]:

@@ -245,22 +245,21 @@ class StepLife(RuleBasedStateMachine):
         found = [pointer for pointer in sweep(self.now) if pointer.event_key in ours]
         return sorted(found, key=lambda pointer: (ours.index(pointer.event_key), pointer.step))
 
-    # What operators do. Not while a worker or sweeper stands still: it may be about to take the event, which it saw
-    # ended, from the sweeper's list.
+    # What operators do
 
-    @precondition(lambda self: not self.standing and self._ended(*ENDED))
+    @precondition(lambda self: self._ended(*ENDED))
     @rule(which=WHICH)
     def replay_by_force(self, which: int) -> None:
         step = _chosen(self._ended(*ENDED), which)
         self._operate(step, replay_step(step.event_id, step.id, True, self._clock))
 
-    @precondition(lambda self: not self.standing and self._ended(State.DEAD, State.PARKED))
+    @precondition(lambda self: self._ended(State.DEAD, State.PARKED))
     @rule(which=WHICH)
     def replay(self, which: int) -> None:
         step = _chosen(self._ended(State.DEAD, State.PARKED), which)
         self._operate(step, replay_step(step.event_id, step.id, False, self._clock))
 
-    @precondition(lambda self: not self.standing and self._ended(State.DEAD, State.PARKED))
+    @precondition(lambda self: self._ended(State.DEAD, State.PARKED))
     @rule(which=WHICH)
     def resolve(self, which: int) -> None:
         step = _chosen(self._ended(State.DEAD, State.PARKED), which)
