@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from handlers.turn import Turn, point_later, point_to
@@ -46,10 +47,17 @@ def retry(turn: Turn, failure: Failure) -> list[StepMessage]:
     attempts = step.attempts if step.state in (State.RUNNING, State.IN_DOUBT) else step.attempts + 1
     if is_exhausted(attempts):
         return give_up(turn, failure, attempts)
-    delay = settings().retry_delays[attempts - 1] * random.uniform(0.8, 1.2)  # noqa: S311  # jitter, not a secret
-    due = turn.later(max(delay, failure.retry_after))
+    due = turn.later(back_off(settings().retry_delays, attempts, failure.retry_after))
     turn.move(State.RETRY, attempts=attempts, due=due, reason=failure.reason, link=failure.link)
     return point_later(turn)
+
+
+def back_off(delays: Sequence[float], attempts: int, advised: float) -> float:
+    """Return the seconds from attempt number `attempts` to the next: its delay, up to a fifth more so that steps that
+    failed together come back apart, but no more than the next delay; and what the service advised if that is more."""
+    delay = delays[attempts - 1]
+    most = min([delay * 1.2, *delays[attempts : attempts + 1]])
+    return max(random.uniform(delay, most), advised)  # noqa: S311  # jitter, not a secret
 
 
 def is_exhausted(attempts: int) -> bool:

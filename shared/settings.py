@@ -126,7 +126,12 @@ def _retention(name: str, default: str) -> float:
 
 def _delays(name: str, default: str) -> tuple[float, ...]:
     text = os.environ.get(name) or default
-    return tuple(_number(name, part.strip()) for part in text.split(","))
+    delays = tuple(_number(name, part.strip()) for part in text.split(","))
+    if list(delays) != sorted(delays):
+        raise SettingError(
+            f"setting {name} has to be delays of which none is shorter than the one before, not {text!r}"
+        )
+    return delays
 
 
 def _hosts(name: str) -> tuple[str, ...]:
