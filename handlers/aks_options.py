@@ -10,10 +10,9 @@ import msgspec
 
 from handlers import aks_manifest
 from handlers.aks_manifest import DNS_LABEL
+from shared.azure_resource_manager import mistakes_of_place
 from shared.errors import PermanentFailure
-from shared.templates import Safe, harmless
-
-_PLACEHOLDER = re.compile(r"\{[^{}]*\}")
+from shared.templates import Safe, harmless, without
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,11 +46,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 def _mistakes(options: Options) -> Iterator[tuple[bool, str]]:
-    yield not re.fullmatch(r"[0-9A-Fa-f-]{36}", options.subscription), "`subscription` is an id of 36 characters"
-    yield not re.fullmatch(r"[\w().-]{1,90}", options.resource_group), "`resource_group` is no name of one"
+    yield from mistakes_of_place(options.subscription, options.resource_group)
     yield not re.fullmatch(r"[A-Za-z0-9](?:[\w-]{0,61}[A-Za-z0-9])?", options.cluster), "`cluster` is no name of one"
     for key in ("name", "namespace", "env_secret_name"):
-        text = _PLACEHOLDER.sub("x", getattr(options, key)) or "x" * (key == "env_secret_name")
+        text = without(getattr(options, key), "x") or "x" * (key == "env_secret_name")
         yield not DNS_LABEL.fullmatch(text), f"`{key}` may hold lower-case letters, digits and `-` only, 63 at most"
     yield not (options.manifest or options.image), "give a `manifest`, or the `image` to serve the model with"
     yield bool(options.manifest and options.image), "give `manifest` or `image`, not both"

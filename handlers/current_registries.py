@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from handlers.current_routes import current_routes
 from shared import vault
+from shared.attempts import Access
 from shared.errors import PermanentFailure
 from shared.registries import Registry
+
+
+def access_for(source: str = "") -> Access:
+    """Return a target's access to secrets and registries; `source` is the registry that it means by no name."""
+    return Access(vault.secret, lambda name: registry_of(name or source))
 
 
 def registry_of(name: str) -> Registry:

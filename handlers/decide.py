@@ -6,7 +6,6 @@ import logging
 from datetime import datetime
 
 from handlers.switches import why_stopped
-from handlers.targets import rules_of_targets
 from shared import brakes
 from shared.ledger import Cause, Decision
 from shared.loops import echo_key, is_status
@@ -35,15 +34,9 @@ def decide(routes: Routes, event: Event, now: datetime) -> Decision:
 
 def _cause(routes: Routes, event: Event, now: datetime) -> Cause | None:
     source = routes.sources.get(event.source)
-    if source is None or not source.address or not _may_cause_events(routes):
+    if source is None or not source.address or not routes.acts_on_registries:
         return None
     return brakes.take_echo(echo_key(source.address, event), event.id, now)
-
-
-def _may_cause_events(routes: Routes) -> bool:
-    rules = rules_of_targets()
-    steps = (step for route in routes.routes for step in (*route.steps, *route.on_failure))
-    return any(rules[step.target].caused_by(step.options) for step in steps)
 
 
 def _loops(matching: list[Route], cause: Cause | None) -> dict[str, str]:

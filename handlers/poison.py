@@ -11,7 +11,7 @@ import msgspec
 from handlers.route import route_event
 from handlers.run import fail_attempt
 from handlers.turn import Clock
-from shared import ledger, storage
+from shared import poison, storage
 from shared.errors import UnknownStep
 from shared.messages import EVENTS_QUEUE, STEPS_QUEUE, StepMessage, decode_event_message
 
@@ -48,11 +48,11 @@ def retry_poisoned_step(message: bytes, clock: Clock) -> list[StepMessage]:
 def replay_poison(since: datetime) -> int:
     """Put the kept events since then back on their queue; return how many. What is no event stays where it is."""
     count = 0
-    for row in list(ledger.kept_poison(EVENTS_QUEUE, since)):
+    for row in list(poison.kept(EVENTS_QUEUE, since)):
         if not _is_event(row["message"]):
             continue
         storage.send(EVENTS_QUEUE, row["message"])
-        ledger.drop_poison(row)  # after it was sent: twice is recognised, not at all would be lost
+        poison.drop(row)  # after it was sent: twice is recognised, not at all would be lost
         count += 1
     return count
 
@@ -67,4 +67,4 @@ def _is_event(text: str) -> bool:
 
 def _keep(queue: str, message: bytes, reason: str, now: datetime) -> None:
     key = hashlib.sha256(message).hexdigest()
-    ledger.keep_poison(queue, key, message.decode("utf-8", "backslashreplace"), reason, now)
+    poison.keep(queue, key, message.decode("utf-8", "backslashreplace"), reason, now)

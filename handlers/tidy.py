@@ -6,11 +6,10 @@ import logging
 
 import msgspec
 
-from handlers.current_registries import registry_of
+from handlers.current_registries import access_for
 from handlers.current_routes import current_routes
 from handlers.targets import target_module
-from shared import ledger, vault
-from shared.attempts import Access
+from shared import ledger
 from shared.errors import RelayError, UnknownStep
 from shared.routes import Routes, StepPlan
 from shared.steps import ENDED
@@ -28,7 +27,7 @@ def tidy() -> int:
         module = target_module(plan.target)
         try:
             options = msgspec.convert(plan.options, type=module.Options)
-            connection = module.connect(options, Access(vault.secret, registry_of))
+            connection = module.connect(options, access_for())
             count += module.tidy(options, connection, is_needed)
         except RelayError as error:
             log.warning("%s could not be tidied: %s", plan.target, error)

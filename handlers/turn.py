@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
-from handlers.current_registries import registry_of
+from handlers.current_registries import access_for
 from handlers.targets import target_module
 from handlers.values import render
-from shared import ledger, storage, vault
-from shared.attempts import Access, Attempt
+from shared import ledger, storage
+from shared.attempts import Attempt
 from shared.errors import (
     AmbiguousFailure,
     ClaimLost,
@@ -28,6 +28,7 @@ from shared.errors import (
     VaultUnavailable,
 )
 from shared.ledger import Story
+from shared.markers import marker
 from shared.messages import STEPS_QUEUE, StepMessage, encode
 from shared.steps import State, Step
 
@@ -70,14 +71,11 @@ class Turn:
             raise PermanentFailure(f"this app knows no target {self.step.target!r} any more") from None
         try:
             self.options = render(self.story, self.step, self.module)
-            self.connection = self.module.connect(self.options, self._access())
+            self.connection = self.module.connect(self.options, access_for(self.story.event.source))
         except (SecretUnusable, SettingError, msgspec.ValidationError) as error:
             raise PermanentFailure(str(error)) from None
         except (VaultUnavailable, RoutesError, RoutesUnavailable) as error:
             raise TransientFailure(str(error)) from None
-
-    def _access(self) -> Access:
-        return Access(vault.secret, lambda name: registry_of(name or self.story.event.source))
 
     def ask(self, call: Callable[[Attempt], Any]) -> Any:
         """Let the target's function do its work. Raises a Failure, or ClaimLost.
@@ -104,7 +102,7 @@ class Turn:
             options=self.options,
             connection=self.connection,
             key=self.step.key,
-            marker=ledger.marker(self.step),
+            marker=marker(self.step),
             progress=dict(self.step.progress),
             started=self.step.claimed or self.step.created,
             step=f"{self.step.event_id}/{self.step.id}",

@@ -15,6 +15,7 @@ import msgspec
 from shared import ledger, storage
 from shared.errors import SettingError, UnknownStep
 from shared.ledger import Story
+from shared.markers import sign
 from shared.settings import settings
 from shared.steps import Step, new_step
 
@@ -89,7 +90,7 @@ def _signature(event_id: str, step_id: str) -> str:
 
 
 def _signed(event_id: str, short: str) -> str:
-    return ledger.sign(f"{_PURPOSE}/{event_id}/{short}")[:40]
+    return sign(f"{_PURPOSE}/{event_id}/{short}")[:40]
 
 
 def _short(step_id: str) -> str:

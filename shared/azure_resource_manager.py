@@ -6,7 +6,8 @@ Canceled are final), and the specs of Microsoft.MachineLearningServices and Micr
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,12 @@ class Standing:
     is_over: bool
     error: str = ""
     check_in: float = 0.0
+
+
+def mistakes_of_place(subscription: str, resource_group: str) -> Iterator[tuple[bool, str]]:
+    """Yield what could be wrong with where a resource is: whether it is, and the sentence for it."""
+    yield not re.fullmatch(r"[0-9A-Fa-f-]{36}", subscription), "`subscription` is an id of 36 characters"
+    yield not re.fullmatch(r"[\w().-]{1,90}", resource_group), "`resource_group` is no name of one"
 
 
 def request(

@@ -3,34 +3,28 @@
 Table `steps`, one partition per event: a row `event`, a row `route:NAME` for each route it started (as the route was
 then, so that a change of the file leaves events under way alone), a row `step:ID` for each step whose turn has come.
 Table `open`: the events that have not ended, for the sweeper; written before the first and removed after the last
-row of the event's end. Table `recent`: all events, newest first, a partition a day. Table `poison`: messages that
-nothing could take. Every change of a step is a Replace with If-Match: whoever read an older row gets ClaimLost.
+row of the event's end. Table `recent`: all events, newest first, a partition a day. Every change of a step is a
+Replace with If-Match: whoever read an older row gets ClaimLost.
 """
 
 from __future__ import annotations
 
-import hmac
 import itertools
-import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import Any
 
 import msgspec
 
 from shared import storage
 from shared.errors import ClaimLost, UnknownStep
-from shared.messages import Event, decode_event, encode_event
+from shared.ledger_rows import MAX_COLUMN, event_of, event_row, route_row, step_of, step_row
+from shared.messages import Event
 from shared.routes import Route
 from shared.steps import ENDED, State, Step, held, moved, new_step, status_step
 
-STEPS, OPEN, RECENT, POISON, RELAY = "steps", "open", "recent", "poison", "relay"
-MAX_COLUMN = 1000  # columns for a person's eyes and for filters; the whole text stands in `event`
-MAX_TEXT_COLUMN = 32_000  # characters in one property
+STEPS, OPEN, RECENT = "steps", "open", "recent"
 LAST_MOMENT = 10**15  # milliseconds, beyond any date: counted down from it, the newest comes first
-MAX_SKIPPED = 100  # routes that are told of as skipped: what a property holds
 TRANSACTION_ROWS = 100  # the service's limit for one transaction
 
 
@@ -79,8 +73,8 @@ def record(event: Event, blob: str, decision: Decision, now: datetime) -> list[S
     may have been lost.
     """
     steps = _first_steps(event.id, decision, now)
-    rows = [*map(_step_row, steps), *(_route_row(event.id, route) for route in decision.routes)]
-    rows.append(_event_row(event, blob, decision))  # last: where it stands, all stands
+    rows = [*map(step_row, steps), *(route_row(event.id, route) for route in decision.routes)]
+    rows.append(event_row(event, blob, decision.cause, decision.skipped))  # last: where it stands, all stands
     _note_recent(event)
     if steps:
         reopen(event.id, now)
@@ -107,7 +101,7 @@ def extend(story: Story, decision: Decision, now: datetime) -> list[Step]:
     from azure.data.tables import TableTransactionError
 
     steps = _first_steps(story.event.id, decision, now)
-    rows = [*map(_step_row, steps), *(_route_row(story.event.id, route) for route in decision.routes)]
+    rows = [*map(step_row, steps), *(route_row(story.event.id, route) for route in decision.routes)]
     reopen(story.event.id, now)
     try:
         _write_all("create", rows)
@@ -136,9 +130,9 @@ def read(event_id: str) -> Story:
     if "event" not in rows:
         raise UnknownStep(f"the ledger holds no event {event_id!r}")
     routes = [msgspec.json.decode(row["route"], type=Route) for key, row in rows.items() if key.startswith("route:")]
-    steps = [_step(row) for key, row in rows.items() if key.startswith("step:")]
+    steps = [step_of(row) for key, row in rows.items() if key.startswith("step:")]
     return Story(
-        event=_event(rows["event"]),
+        event=event_of(rows["event"]),
         routes={route.name: route for route in routes},
         steps={step.id: step for step in steps},
         cause=msgspec.json.decode(rows["event"].get("cause") or b"null", type=Cause | None),
@@ -156,8 +150,8 @@ def change(step: Step, state: State, now: datetime, *, then: Iterable[Step] = ()
 
     after = moved(step, now, state, **changes)
     condition = {"mode": "replace", "etag": step.etag, "match_condition": MatchConditions.IfNotModified}
-    operations: list[Any] = [("update", _step_row(after), condition)]
-    operations += [("create", _step_row(new)) for new in then]
+    operations: list[Any] = [("update", step_row(after), condition)]
+    operations += [("create", step_row(new)) for new in then]
     try:
         replies = _write(operations)
     except TableTransactionError as error:
@@ -226,27 +220,6 @@ def forget(index_row: dict[str, Any]) -> None:
     storage.table(RECENT).delete_entity(index_row["PartitionKey"], index_row["RowKey"])
 
 
-def marker(step: Step) -> str:
-    """Return what identifies the step at its target, 32 hex: nobody without access to the ledger can foretell it."""
-    return sign(step.key)[:32]
-
-
-def sign(text: str) -> str:
-    """Return a signature over a text, 64 hex, with a key that stands in the ledger alone."""
-    return hmac.digest(_marker_key(), text.encode(), "sha256").hex()
-
-
-@cache
-def _marker_key() -> bytes:
-    from azure.core.exceptions import ResourceExistsError
-
-    key = {"PartitionKey": "relay", "RowKey": "marker-key"}
-    with suppress(ResourceExistsError):  # another process may be first: then its key is the app's key
-        storage.creating(RELAY, lambda: storage.table(RELAY).create_entity({**key, "value": secrets.token_hex(32)}))
-    row = storage.table(RELAY).get_entity(key["PartitionKey"], key["RowKey"])
-    return bytes.fromhex(row["value"])
-
-
 def _write(operations: list[Any]) -> list[Any]:
     return list(storage.creating(STEPS, lambda: storage.table(STEPS).submit_transaction(operations)))
 
@@ -313,79 +286,3 @@ def _recent_key(event: Event) -> tuple[str, str]:
 
 def _happened(event: Event) -> datetime:
     return datetime.fromtimestamp(event.timestamp / 1000, UTC)
-
-
-def _event_row(event: Event, blob: str, decision: Decision) -> dict[str, Any]:
-    told = {}
-    if decision.cause:
-        told["cause"] = msgspec.json.encode(decision.cause).decode()
-    if decision.skipped:
-        told["skipped"] = msgspec.json.encode(dict(itertools.islice(decision.skipped.items(), MAX_SKIPPED))).decode()
-    return {
-        **told,
-        "PartitionKey": event.id,
-        "RowKey": "event",
-        "event": "" if blob else encode_event(event),
-        "blob": blob,
-        "source": event.source,
-        "type": event.type,
-        "model": event.model[:MAX_COLUMN],
-        "version": event.version[:MAX_COLUMN],
-        "received": datetime.fromtimestamp(event.received, UTC),
-    }
-
-
-def _event(row: Any) -> Event:
-    return decode_event(storage.read_blob(row["blob"]) if row["blob"] else row["event"])
-
-
-def _route_row(event_id: str, route: Route) -> dict[str, Any]:
-    return {
-        "PartitionKey": event_id,
-        "RowKey": f"route:{route.name}",
-        "route": msgspec.json.encode(route).decode(),
-    }
-
-
-def _step_row(step: Step) -> dict[str, Any]:
-    row: dict[str, Any] = {"PartitionKey": step.event_id, "RowKey": f"step:{step.id}"}
-    for name in step.__struct_fields__:
-        value = getattr(step, name)
-        if name in ("progress", "history"):
-            row[name] = msgspec.json.encode(value).decode()
-        elif name not in ("event_id", "etag") and value is not None:
-            row[name] = value.value if isinstance(value, State) else value
-    return row
-
-
-def _step(row: Any) -> Step:
-    values = {name: row[name] for name in Step.__struct_fields__ if name in row}
-    values["progress"] = msgspec.json.decode(row["progress"])
-    values["history"] = msgspec.json.decode(row["history"])
-    values["event_id"], values["etag"] = row["PartitionKey"], row.metadata["etag"]
-    for name in ("due", "created", "claimed", "ended"):
-        if name in values:
-            values[name] = values[name].isoformat()
-    return msgspec.convert(values, type=Step)
-
-
-def kept_poison(queue: str, since: datetime) -> Iterator[Any]:
-    """Yield the rows of the queue's messages that were kept since then."""
-    yield from (row for row in storage.rows(POISON, "PartitionKey eq @queue", {"queue": queue}) if row["at"] >= since)
-
-
-def drop_poison(row: Any) -> None:
-    """Remove a kept message."""
-    storage.table(POISON).delete_entity(row["PartitionKey"], row["RowKey"])
-
-
-def keep_poison(queue: str, key: str, message: str, reason: str, now: datetime) -> None:
-    """Keep a message that no function could take, with its reason, in the table `poison`."""
-    entity = {
-        "PartitionKey": queue,
-        "RowKey": key,
-        "message": message[:MAX_TEXT_COLUMN],
-        "reason": reason,
-        "at": now,
-    }
-    storage.put_row(POISON, entity)

@@ -11,8 +11,8 @@ import msgspec
 from shared.attempts import Caused
 from shared.messages import Event
 from shared.routes import STATUS_TAG, OneOrMore, Route, Source, matches
+from shared.templates import without
 
-_PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 _WILD = re.compile(r"[*?\[]")
 _FIELDS: dict[str, tuple[str, ...]] = {
     "model_version.created": ("model",),
@@ -92,7 +92,7 @@ def _tag_may_hold(tags: Mapping[str, str], key: str, wanted: OneOrMore) -> bool:
 
 
 def _glob(text: str) -> str:
-    return _PLACEHOLDER.sub("*", text)
+    return without(text, "*")
 
 
 def _listed(globs: OneOrMore) -> Sequence[str]:

@@ -131,11 +131,13 @@ def status_plan(route: Route) -> StepPlan:
 
 
 class Routes(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole file. `budget` is how many routes one model version may start in 24 hours."""
+    """The whole file. `budget` is how many routes one model version may start in 24 hours; `acts_on_registries` tells
+    whether any step may cause an event."""
 
     sources: dict[str, Source] = {}
     routes: tuple[Route, ...] = ()
     budget: int = DEFAULT_BUDGET
+    acts_on_registries: bool = False
 
     def matching(self, event: Event) -> list[Route]:
         """Return the routes that the event starts, in the file's order."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -47,7 +48,13 @@ def parse_routes(text: str, file: str, rules: Rules) -> Routes:
         check_loops(routes, sources, rules, problems)
     if problems.found:
         raise RoutesError(problems.found)
-    return Routes(sources=sources, routes=tuple(routes.values()), budget=budget)
+    read = tuple(routes.values())
+    return Routes(sources=sources, routes=read, budget=budget, acts_on_registries=_act_on_registries(read, rules))
+
+
+def _act_on_registries(routes: Sequence[Route], rules: Rules) -> bool:
+    steps = (step for route in routes for step in (*route.steps, *route.on_failure))
+    return any(rules.targets[step.target].caused_by(step.options) for step in steps)
 
 
 def _budget(data: dict[Any, Any], problems: Problems) -> int:

@@ -12,6 +12,7 @@ from shared.errors import PermanentFailure
 Safe = Callable[[str], str]
 """Takes a value that came from outside, returns it made safe; raises PermanentFailure if it can't be."""
 
+_PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 _HARMLESS = re.compile(r"[A-Za-z0-9_](?: (?!-)|[A-Za-z0-9_.:/@+,=-])*")
 
 
@@ -22,6 +23,11 @@ def names(text: str) -> Iterator[str]:
             if spec or conversion:
                 raise ValueError(f"{{{name}}} takes no format")
             yield name
+
+
+def without(text: str, placeholder: str) -> str:
+    """Return the text with `placeholder` in the place of each placeholder, to check what stands around them."""
+    return _PLACEHOLDER.sub(placeholder, text)
 
 
 def fill(text: str, values: Mapping[str, str], safe: Safe) -> str:

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from shared.azure_ml import NAME
+from shared.azure_resource_manager import mistakes_of_place
+from shared.templates import without
 
 Percent = Annotated[int, msgspec.Meta(ge=0, le=100)]
-_PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 _PATH = re.compile(r"(azureml:|runs:/|https://[^/{}]+/|wasbs?://[^/{}]+/|abfss://[^/{}]+/)\S*")
 _MODEL = re.compile(r"azureml:[A-Za-z0-9][A-Za-z0-9_-]*:[A-Za-z0-9._-]+|azureml://registries/\S+|/subscriptions/\S+")
 
@@ -92,8 +93,7 @@ def _what(options: Options) -> Iterator[tuple[bool, str]]:
 def _where(options: Options) -> Iterator[tuple[bool, str]]:
     kubernetes, deploys = options.compute_type == "Kubernetes", bool(options.model or options.register)
     names = [options.workspace, options.endpoint, _plain(options.deployment), options.compute or "x"]
-    yield not re.fullmatch(r"[0-9A-Fa-f-]{36}", options.subscription), "`subscription` is an id of 36 characters"
-    yield not re.fullmatch(r"[\w().-]{1,90}", options.resource_group), "`resource_group` is no name of one"
+    yield from mistakes_of_place(options.subscription, options.resource_group)
     wrong = [name for name in names if not NAME.fullmatch(name)]
     yield bool(wrong), f"{''.join(wrong[:1])!r} is no name: letters, digits, `-` and `_`"
     yield kubernetes and not options.compute, "`compute_type: Kubernetes` needs `compute`, the attached compute's name"
@@ -103,4 +103,4 @@ def _where(options: Options) -> Iterator[tuple[bool, str]]:
 
 
 def _plain(text: str) -> str:
-    return _PLACEHOLDER.sub("x", text)
+    return without(text, "x")

@@ -9,7 +9,6 @@ when the model fails, 429); the header azureml-model-deployment picks a deployme
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
@@ -19,15 +18,15 @@ import msgspec
 from shared import azure_ml, rest
 from shared.attempts import Access, Answer, Attempt, Succeeded
 from shared.azure_ml import NAME, Workspace
+from shared.azure_resource_manager import mistakes_of_place
 from shared.errors import PermanentFailure, SettingError, TransientFailure
 from shared.identity import token
 from shared.settings import allowed_url
-from shared.templates import Safe, harmless
+from shared.templates import Safe, harmless, without
 
 SCOPE = "https://ml.azure.com/.default"
 SHOWN = 200
 GRACE_SECONDS = 5.0  # an answer that comes too late says more than none
-_PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 
 
 class Expected(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,11 +52,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def __post_init__(self) -> None:
         """Refuse names that are none: they become parts of a path."""
-        if not re.fullmatch(r"[0-9A-Fa-f-]{36}", self.subscription):
-            raise ValueError("`subscription` is an id of 36 characters")
-        if not re.fullmatch(r"[\w().-]{1,90}", self.resource_group):
-            raise ValueError("`resource_group` is no name of one")
-        for name in (self.workspace, self.endpoint, _PLACEHOLDER.sub("x", self.deployment) or "x"):
+        for wrong, sentence in mistakes_of_place(self.subscription, self.resource_group):
+            if wrong:
+                raise ValueError(sentence)
+        for name in (self.workspace, self.endpoint, without(self.deployment, "x") or "x"):
             if not NAME.fullmatch(name):
                 raise ValueError(f"{name!r} is no name: letters, digits, `-` and `_`")
 

@@ -15,7 +15,7 @@ from azure.core.exceptions import ResourceNotFoundError
 
 from local.system import System
 from local.worker import Host
-from shared import ledger
+from shared import poison
 from shared.messages import Event, EventMessage, StepMessage, encode
 from shared.steps import State, Step
 from tests.conftest import DEAF, IMPATIENT, Relay, until
@@ -114,7 +114,7 @@ def test_an_event_that_was_kept_as_poison_is_routed_by_a_replay(relay: Relay, mo
     rubbish = f"this is no event: {model}"
     for text in (message, rubbish):
         key = hashlib.sha256(text.encode()).hexdigest()
-        ledger.keep_poison("events", key, text, "a fault that has been mended", since)
+        poison.keep("events", key, text, "a fault that has been mended", since)
     headers = {"x-functions-key": relay.system.function_key}
     url = f"{relay.worker.url}/api/replay"
     reply = requests.post(url, json={"since": since.isoformat(), "states": ["parked"]}, headers=headers, timeout=60)

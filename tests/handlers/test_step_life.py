@@ -38,6 +38,7 @@ from local.system import System
 from shared import ledger, storage
 from shared.errors import UnknownStep
 from shared.ledger import Story
+from shared.markers import marker
 from shared.messages import Event, EventMessage, StepMessage, encode, identify
 from shared.steps import ARROWS, ENDED, State, Step
 from tests.handlers.step_life import Doors, Fate, Worker
@@ -379,13 +380,13 @@ class StepLife(RuleBasedStateMachine):
     def _judge_step(self, event: Event, step: Step) -> None:
         if step.state is not State.SUCCEEDED or step.outcome.startswith("resolved by hand") or step.target == "slack":
             return
-        assert set(self._effects(event)) & {ledger.marker(step), event.model}, f"not done at all: {step}"
+        assert set(self._effects(event)) & {marker(step), event.model}, f"not done at all: {step}"
         if step.target == "azure_devops_release":
             self._judge_release(step)
 
     def _judge_release(self, step: Step) -> None:
         assert self.devops.releases[int(step.ref)].status == "active", f"taken back: {step}"
-        ours = [each for each in self.devops.releases.values() if ledger.marker(step) in each.description]
+        ours = [each for each in self.devops.releases.values() if marker(step) in each.description]
         if step.event_id not in self.overtaken:  # else a draft may be left behind, and does nothing
             assert "draft" not in {each.status for each in ours}, f"not adopted: {step}"
 
