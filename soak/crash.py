@@ -19,16 +19,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from local.system import System
-from soak import report
+from soak import report, table
+from soak.doors import Doors
 from soak.history import History, check, rows_of, unfinished
 from soak.injections import Plan, every_injection
+from soak.outside import calm_down, upset
 from soak.sender import Sender
 from soak.strategies import STRATEGIES, copied
 from soak.workers import Worker
 
-ROUTES = Path(__file__).with_name("routes.yaml")
 AT_ONCE = 10  # injections that wait for their window
-SLACK = "^/slack/"
 
 
 @dataclass
@@ -56,7 +56,8 @@ class Soak:
         with System() as system, ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="relay-soak-app-")))
             app = copied(self.strategy, folder)
-            crowd = [Worker(system, app, ROUTES, self.plan, {}) for _ in range(self.workers)]
+            doors = stack.enter_context(Doors(system))
+            crowd = [Worker(system, app, doors, self.plan, {}) for _ in range(self.workers)]
             for worker in crowd:
                 stack.enter_context(worker)
             self.sender = Sender(crowd, system.secret("wine-dev-webhook"), self.seed)
@@ -65,7 +66,7 @@ class Soak:
             self._wait(system, self.sender.accepted)
             self.restarts = sum(worker.starts for worker in crowd) - len(crowd)
             stack.close()  # workers that stop finish what they have in hand: what comes late counts too
-            self.history = check(system, self.sender.accepted)
+            self.history = check(system, self.sender.accepted, self.sender.told)
         self.seconds = time.monotonic() - began
         return self.history
 
@@ -86,22 +87,11 @@ class Soak:
             if not sending.is_alive():
                 return
             self.plan.arm(injection)
-            self._upset_targets(system, chance)
-
-    def _upset_targets(self, system: System, chance: random.Random) -> None:
-        system.devops.list_lag_seconds = chance.choice((0.0, 0.0, self.lag))
-        if chance.random() < 0.15:
-            system.chat.faults.add("POST", SLACK, before=False, drop=True)
-        if chance.random() < 0.1:
-            system.devops.faults.add("POST", "releases$|runs$", status=429, headers={"Retry-After": "2"})
-        if chance.random() < 0.1:
-            system.devops.faults.add("*", "releases|runs", status=503)
+            upset(system, chance, self.lag)
 
     def _calm_down(self, system: System) -> None:
         self.plan.disarm()
-        system.devops.list_lag_seconds = 0.0
-        system.devops.faults.clear()
-        system.chat.faults.clear()
+        calm_down(system)
 
     def _wait(self, system: System, accepted: dict[str, str]) -> None:
         deadline = time.monotonic() + self.patience
@@ -120,14 +110,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--calm", type=float, default=0.6, help="seconds between injections, on average")
     parser.add_argument("--lag", type=float, default=1.5, help="seconds by which lists at the target are late at times")
     parser.add_argument("--limit", type=float, default=600.0, help="seconds after which it ends, done or not")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     options = vars(parser.parse_args(arguments))
-    broken = False
+    file, soaks = options.pop("json"), []
     for strategy in options.pop("strategy"):
         soak = Soak(strategy=strategy, **options)
         soak.run()
         report.tell(soak)
-        broken |= strategy == "full" and soak.is_broken
-    return int(broken)
+        soaks.append(soak)
+    print(table.of(soaks))
+    if file:
+        table.write(soaks, file)
+    return int(any(soak.strategy == "full" and soak.is_broken for soak in soaks))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from dataclasses import dataclass
 
-from soak.windows import STORAGE, TARGETS
+from soak.windows import ASKED, STORAGE, TARGETS
 
 KILLS = ("kill before", "kill after")
 QUEUES = ("event queued", "pointer queued")
@@ -27,6 +27,8 @@ def every_injection(chance: random.Random) -> list[Injection]:
     kinds = [(window, action) for window in (*STORAGE, *TARGETS) for action in KILLS]
     kinds += [(window, action) for window in STORAGE for action in ("freeze", "late", "drop")]
     kinds += [(window, action) for window in TARGETS for action in ("freeze", "late", "drop", "hang", "error")]
+    kinds += [(window, action) for window in ASKED for action in ("kill after", "freeze", "drop", "error")]
+    kinds += [("deployment asked", "stale")] * 2
     kinds += [(window, "double") for window in QUEUES] * 4
     kinds += [(window, action) for window in ("claim", "draft recorded") for action in ("freeze", *KILLS)]
     kinds += [(window, "kill after") for window in TARGETS]

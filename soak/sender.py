@@ -14,21 +14,25 @@ from typing import Any
 import requests
 
 from local import sender
+from soak.kinds import SHARES
 from soak.workers import Worker
 
-KINDS = ("release",) * 5 + ("run",) * 3 + ("wait",) + ("tell",)
 PATIENCE_SECONDS = 4.0
 OTHER_NAME = {"event": "MODEL_VERSION_TRANSITIONED_TO_PRODUCTION", "webhook_id": "another-webhook"}
 
 
 class Sender:
-    """Sends `count` events side by side, one each `pace` seconds. `accepted` has the model of each event id."""
+    """Sends `count` events side by side, one each `pace` seconds.
+
+    `accepted` has the model of each event id, `told` the time (in milliseconds) that each model's event tells.
+    """
 
     def __init__(self, workers: Sequence[Worker], secret: str, seed: int) -> None:
         self._workers, self._secret = workers, secret
         self._chance = random.Random(seed)
         self._stopped = threading.Event()
         self.accepted: dict[str, str] = {}
+        self.told: dict[str, int] = {}
         self.sent = self.copies = self.refused = 0
         self.other: list[str] = []
 
@@ -38,19 +42,20 @@ class Sender:
             for number in range(count):
                 if time.monotonic() > deadline:
                     break
-                model = f"{self._chance.choice(KINDS)}-{number}-{uuid.uuid4().hex[:6]}"
-                pool.submit(self._noted, model, deadline)
+                model = f"{self._chance.choice(SHARES)}-{number}-{uuid.uuid4().hex[:6]}"
+                body = sender.databricks_stage_change(model, "1", "Production")
+                self.told[model] = body["event_timestamp"]
+                pool.submit(self._noted, model, body, deadline)
                 self.sent += 1
                 self._stopped.wait(self._chance.uniform(0, 2 * pace))
 
-    def _noted(self, model: str, deadline: float) -> None:
+    def _noted(self, model: str, body: dict[str, Any], deadline: float) -> None:
         try:
-            self._event(model, deadline)
+            self._event(model, body, deadline)
         except Exception as error:  # a thread's error would be lost
             self.other.append(f"{type(error).__name__}: {error}")
 
-    def _event(self, model: str, deadline: float) -> None:
-        body = sender.databricks_stage_change(model, "1", "Production")
+    def _event(self, model: str, body: dict[str, Any], deadline: float) -> None:
         event = self._deliver(body, deadline)
         if event is None:
             return

@@ -1,4 +1,4 @@
-"""A reverse proxy between one worker and the storage account (or Azure DevOps): it knows whose request it carries.
+"""A reverse proxy between workers and a service, the storage account first of all: it knows whose request it carries.
 
 A signature of storage covers path and headers, not host and port: the request passes as it is. At a named window it
 may be hit: its worker killed or frozen before or after the service has done its work, its reply lost, and so on.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from typing import Self
+from typing import Protocol, Self
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, web
 from yarl import URL
@@ -20,14 +20,24 @@ from soak.windows import Window
 
 _HOP = {"host", "connection", "keep-alive", "transfer-encoding", "content-length"}
 _SILENT = ("Content-Type", "User-Agent", "Accept", "Accept-Encoding")  # nothing of our own under a signature
-Take = Callable[[str], Injection | None]
+
+
+class Caller(Protocol):
+    """A worker, as its requests are seen."""
+
+    def take(self, window: str) -> Injection | None:
+        """Return what is to be done to the worker at a window."""
+
+    def signal(self, name: str) -> None:
+        """Kill, freeze or resume the worker."""
 
 
 class Proxy:
-    """Carries what one worker sends to `upstream`. `take` is asked at each window whether it is to be hit."""
+    """Carries what workers send to `upstream`. The caller is asked at each window whether it is to be hit."""
 
-    def __init__(self, upstream: str, window: Window, take: Take, signal: Callable[[str], None]) -> None:
-        self._upstream, self._window, self._take, self._signal = upstream, window, take, signal
+    def __init__(self, upstream: str, window: Window, caller: Callable[[web.Request], Caller | None]) -> None:
+        self._upstream, self._window, self._caller = upstream, window, caller
+        self._seen: dict[str, web.Response] = {}
         self._session: ClientSession | None = None
         self._server: Server | None = None
 
@@ -59,28 +69,31 @@ class Proxy:
         try:
             body = await request.read()
             name = self._window(request.method, request.raw_path, body)
-            injection = self._take(name) if name else None
-            if injection is None:
+            caller = self._caller(request) if name else None
+            injection = caller.take(name) if caller else None
+            if caller is None or injection is None:
                 return await self._forward(request, body)
-            return await self._hit(injection, request, body)
+            if injection.action == "stale" and request.raw_path in self._seen:
+                return _again(self._seen[request.raw_path])
+            return await self._hit(injection, caller, request, body)
         except (ClientError, ConnectionError, TimeoutError):  # the worker was killed as it spoke, or the service stops
             return _cut(request)
 
-    async def _hit(self, injection: Injection, request: web.Request, body: bytes) -> web.StreamResponse:
+    async def _hit(self, injection: Injection, caller: Caller, request: web.Request, body: bytes) -> web.StreamResponse:
         act = injection.action
         if act == "kill before":
-            self._signal("kill")
+            caller.signal("kill")
             return _cut(request)
         if act == "late":
             await asyncio.sleep(injection.seconds)
         reply = await self._forward(request, body)
         if act == "kill after":
-            self._signal("kill")
+            caller.signal("kill")
         elif act == "double":
             reply = await self._forward(request, body)
         elif act == "freeze":
-            self._signal("freeze")
-            asyncio.get_running_loop().call_later(injection.seconds, self._signal, "resume")
+            caller.signal("freeze")
+            asyncio.get_running_loop().call_later(injection.seconds, caller.signal, "resume")
         elif act == "hang":
             await asyncio.sleep(injection.seconds)
         elif act == "error":
@@ -95,12 +108,20 @@ class Proxy:
             request.method, url, headers=sent, data=body, skip_auto_headers=_SILENT, allow_redirects=False
         ) as reply:
             text = (await reply.read()).replace(self._upstream.encode(), self.url.encode())
-            got = [(name, value) for name, value in reply.headers.items() if name.lower() not in _HOP]
+            here = [(name, value.replace(self._upstream, self.url)) for name, value in reply.headers.items()]
+            got = [(name, value) for name, value in here if name.lower() not in _HOP]
             response = web.Response(status=reply.status, body=text)
             with suppress(KeyError):
                 del response.headers["Content-Type"]
             response.headers.extend(got)
+            if request.method == "GET":
+                self._seen[request.raw_path] = response
             return response
+
+
+def _again(seen: web.Response) -> web.Response:
+    """Return what was answered the last time: a service whose replicas are late."""
+    return web.Response(status=seen.status, body=seen.body, headers=seen.headers)
 
 
 def _cut(request: web.Request) -> web.Response:

@@ -10,6 +10,9 @@ from local.worker import ROOT
 
 RELEASE = "handlers/targets/azure_devops_release.py"
 PIPELINE = "handlers/targets/azure_devops_pipeline.py"
+JOB = "handlers/targets/databricks_job.py"
+DEPLOYMENT = "handlers/targets/azure_ml_deployment.py"
+ROLLOUT = "handlers/azure_ml/rollout.py"
 PARTS = ("function_app.py", "host.json", "handlers", "shared")
 
 
@@ -36,6 +39,8 @@ _RELEASE_PROBE = (
     '    """Return the release that an earlier attempt has made, finished if need be; None if it made none."""\n'
 )
 _RUN_PROBE = '    """Return the run that an earlier attempt has started; None if it started none."""\n'
+_DEPLOYMENT_PROBE = '    """Return that it goes on if the service has what was begun last; None if it has not."""\n'
+_ANEW = "__import__('secrets').token_hex(16)"
 
 _NO_DRAFT = (
     Mutation(RELEASE, "is_draft=True", "is_draft=False"),
@@ -45,6 +50,13 @@ _NO_DRAFT = (
 _NO_PROBE = (
     Mutation(RELEASE, _RELEASE_PROBE, _RELEASE_PROBE + "    return None\n"),
     Mutation(PIPELINE, _RUN_PROBE, _RUN_PROBE + "    return None\n"),
+    Mutation(DEPLOYMENT, _DEPLOYMENT_PROBE, _DEPLOYMENT_PROBE + "    return None\n"),
+)
+_NAME = "return str(self._options.deployment)"
+_KEPT = 'self.progress["deployment"] or self._choose(endpoint)'
+_NO_NAME = (
+    Mutation(ROLLOUT, _NAME, f'return f"{{self._options.deployment}}-{{{_ANEW}}}"'),
+    Mutation(ROLLOUT, _KEPT, f'"deployment" in self.progress["accepted"] and {_KEPT}'),
 )
 
 STRATEGIES: dict[str, tuple[Mutation, ...]] = {
@@ -52,6 +64,9 @@ STRATEGIES: dict[str, tuple[Mutation, ...]] = {
     "no-draft": _NO_DRAFT,
     "no-probe": _NO_PROBE,
     "no-draft-no-probe": _NO_DRAFT + _NO_PROBE,
+    "no-token": (Mutation(JOB, '"idempotency_token": attempt.key', f'"idempotency_token": {_ANEW}'),),
+    "no-name": _NO_NAME,  # another name each time, until the service is known to have taken one
+    "no-mark": (Mutation(ROLLOUT, "if newer > self._time:", "if False:"),),
     "no-if-match": (Mutation("shared/ledger.py", _MATCH, '{"mode": "replace"}'),),
     "no-lease": (
         Mutation(

@@ -27,7 +27,19 @@ STORAGE = (
     "message deleted",
     "event closed",
 )
-TARGETS = ("draft created", "draft activated", "run started", "target listed")
+TARGETS = (
+    "draft created",
+    "draft activated",
+    "run started",
+    "target listed",
+    "job started",
+    "model registered",
+    "endpoint put",
+    "deployment put",
+)
+ASKED = ("job asked", "endpoint asked", "deployment asked")
+_MODEL = re.compile(r"/models/[^/]+/versions/[^/]+$")
+_ENDPOINTS = re.compile(r"/onlineendpoints/[^/]+(/deployments/[^/]+)?$")
 _STATES = {
     "running": "claim",
     "in_doubt": "doubt",
@@ -73,3 +85,22 @@ def target_window(method: str, path: str, body: bytes) -> str:
     if place.endswith("/runs"):
         return "run started" if method == "POST" else "target listed"
     return "target listed" if method == "GET" and place.endswith("/_apis/release/releases") else ""
+
+
+def databricks_window(method: str, path: str, _body: bytes) -> str:
+    """Name the moment of a request to Databricks."""
+    place = path.partition("?")[0]
+    if method == "POST" and place.endswith("/jobs/run-now"):
+        return "job started"
+    return "job asked" if method == "GET" and place.endswith("/jobs/runs/get") else ""
+
+
+def arm_window(method: str, path: str, _body: bytes) -> str:
+    """Name the moment of a request to Azure Resource Manager."""
+    place = path.partition("?")[0].lower()
+    if method == "PUT" and _MODEL.search(place):
+        return "model registered"
+    found = _ENDPOINTS.search(place)
+    if found is None or method not in ("GET", "PUT"):
+        return ""
+    return f"{'deployment' if found[1] else 'endpoint'} {'put' if method == 'PUT' else 'asked'}"

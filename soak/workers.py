@@ -14,6 +14,7 @@ from typing import Self
 from local.azurite import ACCOUNT, KEY
 from local.system import System
 from local.worker import Host
+from soak.doors import Doors
 from soak.injections import Injection, Plan
 from soak.storage_proxy import Proxy
 from soak.windows import storage_window, target_window
@@ -31,8 +32,8 @@ SIGNALS = {"kill": signal.SIGKILL, "freeze": signal.SIGSTOP, "resume": signal.SI
 class Worker:
     """One worker of a system, and the proxies between it and what it calls. `plan` says when it is hit."""
 
-    def __init__(self, system: System, app: Path, routes: Path, plan: Plan, settings: Mapping[str, str]) -> None:
-        self._system, self._app, self._routes, self._plan = system, app, routes, plan
+    def __init__(self, system: System, app: Path, doors: Doors, plan: Plan, settings: Mapping[str, str]) -> None:
+        self._system, self._app, self._doors, self._plan = system, app, doors, plan
         self._settings = settings
         self._stack = ExitStack()
         self._stopping = threading.Event()
@@ -57,11 +58,12 @@ class Worker:
     def _environment(self, stack: ExitStack) -> dict[str, str]:
         places = ""
         for kind, port in zip(("Blob", "Queue", "Table"), self._system.azurite.ports, strict=True):
-            proxy = Proxy(f"http://127.0.0.1:{port}", storage_window, self.take, self.signal)
+            proxy = Proxy(f"http://127.0.0.1:{port}", storage_window, lambda _: self)
             places += f"{kind}Endpoint={stack.enter_context(proxy).url}/{ACCOUNT};"
-        devops = stack.enter_context(Proxy(self._system.devops.url, target_window, self.take, self.signal))
+        devops = stack.enter_context(Proxy(self._system.devops.url, target_window, lambda _: self))
         return {
-            **self._system.environment(self._routes),
+            **self._system.environment(self._doors.routes),
+            **self._doors.admit(self),
             **SETTINGS,
             **self._settings,
             "AzureWebJobsStorage": f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};{places}",

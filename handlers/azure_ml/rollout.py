@@ -52,7 +52,23 @@ class Rollout(Operations):
         newer = bodies.mark(endpoint)
         if newer > self._time:
             times = f"of {_told(newer)}: not going back to that of {_told(self._time)}"
-            raise PermanentFailure(f"endpoint {self._options.endpoint} has taken a newer event, {times}")
+            left = self._left(endpoint)
+            raise PermanentFailure(f"endpoint {self._options.endpoint} has taken a newer event, {times}{left}")
+
+    def _left(self, endpoint: dict[str, Any]) -> str:
+        """Tell of a deployment of ours that came after the newer event's, under way when it was overtaken: a PUT that
+        holds only if nothing has changed is not to be had there."""
+        name = self.progress["deployment"]
+        serves = bool(name and self.model and azure_ml.traffic(endpoint).get(name))
+        deployment = self._get(name) if serves else None
+        if not (deployment and self._is_ours(deployment)):
+            return ""
+        newer = azure_ml.tags(endpoint).get(bodies.EVENT, "")
+        return f"; deployment {name} is this event's all the same: unless it is replaced soon, replay event {newer}"
+
+    def _is_overtaken(self, deployment: dict[str, Any]) -> bool:
+        """Tell whether it is of an older event of ours, put by a worker that was late: then ours is put once more."""
+        return bodies.MARKER in azure_ml.tags(deployment) and bodies.mark(deployment) < self._time
 
     def _create_endpoint(self) -> Waiting:
         options = self._options
@@ -95,7 +111,9 @@ class Rollout(Operations):
         name = self.progress["deployment"] = self.progress["deployment"] or self._choose(endpoint)
         deployment = self._get(name)
         if self.model and not (deployment and self._is_ours(deployment)):
-            if "deployment" in self.progress["accepted"]:
+            if "deployment" in self.progress["accepted"] and self._is_unsettled():  # a replica may be late
+                return self.waiting(f"deployment {name} is not shown yet as it was put")
+            if "deployment" in self.progress["accepted"] and not (deployment and self._is_overtaken(deployment)):
                 raise PermanentFailure(f"deployment {name} was replaced by somebody else meanwhile")
             return self._put_deployment(endpoint)
         if deployment is None:

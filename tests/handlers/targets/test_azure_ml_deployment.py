@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from handlers.azure_ml import bodies
 from handlers.azure_ml.options import Options
 from handlers.targets import azure_ml_deployment as target
 from handlers.targets import rules_of_targets
@@ -397,7 +398,40 @@ def test_a_deployment_that_somebody_else_replaced_is_not_fought_over(workspace: 
     rollout = Rollout()
     rollout.under_way("deployment of wine is under way")
     deployment(workspace, "blue").body["tags"]["relay-marker"] = "somebody"
+    rollout.progress["begun_at"] -= 60
     assert failed(rollout.check).reason == "deployment blue was replaced by somebody else meanwhile"
+
+
+def test_a_deployment_that_a_replica_does_not_show_yet_is_waited_for(workspace: Workspace) -> None:
+    rollout = Rollout()
+    rollout.under_way("deployment of wine is under way")
+    late = endpoint(workspace).deployments.pop("blue")
+    rollout.progress["begun_at"] = time.time() + 60
+    answer = rollout.check()
+    assert isinstance(answer, Waiting)
+    assert answer.outcome == "deployment blue is not shown yet as it was put"
+    endpoint(workspace).deployments["blue"] = late
+    assert rollout.finish().ref == "blue"
+
+
+def test_a_deployment_of_an_older_event_that_comes_late_is_put_over_again(workspace: Workspace) -> None:
+    newer = Rollout("b", 2000, model="azureml:wine:2")
+    newer.under_way("deployment of wine is under way")
+    older = Rollout("a", 1000)
+    late = bodies.new_deployment(older.attempt(), "/models/wine/versions/1", "westeurope")
+    deployment(workspace, "blue").body.update(late)
+    newer.progress["begun_at"] -= 60
+    assert newer.finish(newer.check()).ref == "blue"
+    assert deployment(workspace, "blue").body["properties"]["model"].endswith("/wine/versions/2")
+
+
+def test_an_older_event_whose_deployment_serves_behind_the_newer_one_says_which_event_to_replay(
+    workspace: Workspace,
+) -> None:
+    older = Rollout("a", 1000, deployment="blue", traffic=100)
+    older.finish()
+    endpoint(workspace).body["tags"].update({"relay-event-time": "2000", "relay-event": "f" * 64})
+    assert failed(older.check).reason.endswith(f"unless it is replaced soon, replay event {'f' * 64}")
 
 
 def test_a_failed_deployment_is_put_once_more_when_the_step_is_replayed(ml: AzureML, workspace: Workspace) -> None:
