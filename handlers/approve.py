@@ -24,6 +24,7 @@ from shared.messages import StepMessage
 from shared.routes import matches
 from shared.settings import settings
 from shared.steps import ENDED, State, Step
+from shared.telemetry import tell
 
 MAX_NAME, MAX_COMMENT, MAX_FORM = 100, 500, 10_000
 _ACCOUNT = "x-ms-client-principal-name"  # set by App Service authentication, which strips what a caller sends
@@ -54,7 +55,16 @@ def submit(token: str, headers: Mapping[str, str], body: bytes, now: datetime) -
         note = f'<p class="note">{text(problem)}</p>'
         return page(400, "May this go on?", note + _facts(story, step) + _form(_account(headers))), []
     stands = approvals.decide(step.key, made)
-    note = f'<p class="note">{text(stands.told())}</p>'
+    if stands is made:
+        outcome = "approved" if made.approved else "rejected"
+        tell(
+            "approval",
+            f"step {step.id} of event {step.event_id} is {outcome}",
+            outcome=outcome,
+            event=step.event_id,
+            route=step.route,
+            step=step.id,
+        )
     title = "Thank you" if stands is made else "This was decided"
     return page(200, title, note + _facts(story, step)), _wake(step, now)
 

@@ -11,8 +11,7 @@ from shared.ledger import Cause, Decision
 from shared.loops import echo_key, is_status
 from shared.messages import Event
 from shared.routes import BUDGET_HOURS, Route, Routes
-
-log = logging.getLogger("relay.route")
+from shared.telemetry import dimensions_of, tell
 
 
 def decide(routes: Routes, event: Event, now: datetime) -> Decision:
@@ -55,7 +54,9 @@ def _parked(routes: Routes, starting: tuple[Route, ...], event: Event, now: date
     spent = brakes.spend(event, len(starting), now)
     if spent > routes.budget:
         reason = f"{event.model} {event.version} has started {spent} routes in {BUDGET_HOURS} h: more than the budget"
-        log.error("event %s is parked: %s of %s", event.id, reason, routes.budget)
+        named = ", ".join(route.name for route in starting)
+        line = f"event {event.id} is parked: {reason} of {routes.budget}"
+        tell("budget", line, dimensions_of(event), level=logging.ERROR, route=named, reason=reason)
         return {route.name: f"{reason} of {routes.budget}" for route in starting}
     stopped = {route.name: why_stopped(route.name) for route in starting}
     return {name: reason for name, reason in stopped.items() if reason}

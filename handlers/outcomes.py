@@ -5,7 +5,6 @@ Each function returns the pointers to the steps that may run now.
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +18,6 @@ from shared.routes import StepPlan
 from shared.settings import settings
 from shared.steps import ENDED, State, Step, new_step, status_step
 
-log = logging.getLogger("relay.run")
 MAX_CHECK_SECONDS = 60.0
 
 
@@ -76,19 +74,16 @@ def end(turn: Turn, state: State, failure: Failure) -> list[StepMessage]:
     following: list[Step] = []
     if not step.tells_of:
         following = [new_step(step.event_id, route, plan, turn.clock(), step) for plan in route.on_failure]
-    log.error("step %s of event %s is %s: %s", step.id, step.event_id, state, failure.reason)
     return _end_route(turn, state, following, reason=failure.reason, link=failure.link or step.link)
 
 
 def hold(turn: Turn, reason: str) -> list[StepMessage]:
     """Park a step that may not act now; nobody is told, since whoever stopped it knows."""
-    log.warning("step %s of event %s is parked: %s", turn.step.id, turn.step.event_id, reason)
     return _end_route(turn, State.PARKED, [], reason=reason)
 
 
 def supersede(turn: Turn, reason: str) -> list[StepMessage]:
     """End a step, and its route, since the registry has moved on."""
-    log.info("step %s of event %s is superseded: %s", turn.step.id, turn.step.event_id, reason)
     return _end_route(turn, State.SUPERSEDED, [], reason=reason)
 
 

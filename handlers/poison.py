@@ -14,6 +14,7 @@ from handlers.turn import Clock
 from shared import poison, storage
 from shared.errors import UnknownStep
 from shared.messages import EVENTS_QUEUE, STEPS_QUEUE, StepMessage, decode_event_message
+from shared.telemetry import tell
 
 log = logging.getLogger("relay.operate")
 GAVE_UP = "the host gave up on its message: every run ended in an error; the function's log says which"
@@ -66,5 +67,6 @@ def _is_event(text: str) -> bool:
 
 
 def _keep(queue: str, message: bytes, reason: str, now: datetime) -> None:
+    tell("poison", f"a message of queue {queue} is kept: {reason}", level=logging.ERROR, reason=reason)
     key = hashlib.sha256(message).hexdigest()
     poison.keep(queue, key, message.decode("utf-8", "backslashreplace"), reason, now)

@@ -6,6 +6,8 @@ before the answer goes out, so a 202 means stored.
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,8 +28,10 @@ from shared.errors import (
 from shared.messages import EventMessage, encode, encode_event
 from shared.routes import Routes, Source
 from shared.signatures import is_same
+from shared.telemetry import span, tell, traceparent
 
 MAX_BODY_BYTES = 1024 * 1024
+MAX_SHOWN = 63  # as long as a source's name may be
 MAX_MESSAGE_BYTES = 30_000  # a table property holds 32 Ki characters, a queue message 48 KiB before base64
 FUTURE_SECONDS = 60.0
 RETRY_AFTER_SECONDS = 30
@@ -49,13 +53,32 @@ class _Rejection(Exception):
         self.status, self.reason = status, reason
 
 
-def receive(source_name: str, headers: Mapping[str, str], body: bytes, now: float) -> Answer:
-    """Return the answer to one delivery.
+def receive(source_name: str, headers: Mapping[str, str], body: bytes, now: float, trace: str = "") -> Answer:
+    """Return the answer to one delivery, and tell of it; `trace` is the host's W3C traceparent.
 
     `headers` with lower-case names, `body` as it came, `now` in seconds since 1970. Answers 202, 400, 401, 413, 422
     or 503 as README's table says; a `message` comes with a 202 that is no test. Storage errors on the way of a large
     body pass through: the host answers 500.
     """
+    began = time.perf_counter()
+    with span("receive_delivery", trace) as told:
+        answer = _judge(source_name, headers, body, now)
+        told["http.response.status_code"] = answer.status
+        reason = str(answer.body.get("error", ""))
+        tell(
+            "delivery",
+            f"delivery to {source_name[:MAX_SHOWN]!r} answered {answer.status}{f': {reason}' if reason else ''}",
+            level=logging.INFO if answer.status < 400 else logging.WARNING,
+            source=source_name[:MAX_SHOWN] if answer.status != 401 else "",
+            status=answer.status,
+            reason=reason,
+            event=str(answer.body.get("event", "")),
+            duration_ms=round((time.perf_counter() - began) * 1000),
+        )
+        return answer
+
+
+def _judge(source_name: str, headers: Mapping[str, str], body: bytes, now: float) -> Answer:
     try:
         return _receive(source_name, headers, body, now)
     except _Rejection as rejection:
@@ -119,9 +142,10 @@ def _accepted(routes: Routes, delivery: Delivery) -> Answer:
     if delivery.test:
         return Answer(202, {**reply, "test": True, "plan": plan_of(routes, event, test=True)})
     names = [{"route": route.name} for route in routes.matching(event)]
-    message = encode(EventMessage(event=event))
+    trace = traceparent()
+    message = encode(EventMessage(event=event, trace=trace))
     if len(message.encode()) > MAX_MESSAGE_BYTES:
         blob = f"{event.id}.json"
         storage.write_blob(blob, encode_event(event))
-        message = encode(EventMessage(blob=blob))
+        message = encode(EventMessage(blob=blob, trace=trace))
     return Answer(202, {**reply, "plan": names}, message=message)

@@ -6,7 +6,6 @@ again. With `force` the step gets a new key and is done once more, whatever was 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,30 +24,30 @@ from shared.ledger import Story
 from shared.messages import StepMessage
 from shared.settings import settings
 from shared.steps import ENDED, State, Step
+from shared.telemetry import tell
 
-log = logging.getLogger("relay.operate")
 MAX_BULK = 1000
 
 
-def replay_step(event_id: str, step_id: str, force: bool, clock: Clock) -> StepMessage:
-    """Make a step ready once more; return the pointer to it.
+def replay_step(event_id: str, step_id: str, force: bool, clock: Clock, by: str = "") -> StepMessage:
+    """Make a step ready once more; return the pointer to it. `by` is who wants it, for its history.
 
     Raises UnknownStep; NotNow for a step that is under way, or has succeeded and is not to be forced; ClaimLost.
     """
     story = ledger.read(event_id)
-    return _replay(_found(story, step_id), force, clock)
+    return _replay(_found(story, step_id), force, clock, by)
 
 
-def replay_event(event_id: str, states: frozenset[State], clock: Clock) -> list[StepMessage]:
+def replay_event(event_id: str, states: frozenset[State], clock: Clock, by: str = "") -> list[StepMessage]:
     """Replay all steps of an event that are in one of the states; return the pointers to them. Raises UnknownStep."""
     steps = [step for step in ledger.read(event_id).steps.values() if step.state in states]
-    return [_replay(step, False, clock) for step in steps]
+    return [_replay(step, False, clock, by) for step in steps]
 
 
-def replay_since(since: datetime, states: frozenset[State], clock: Clock) -> Iterator[StepMessage]:
+def replay_since(since: datetime, states: frozenset[State], clock: Clock, by: str = "") -> Iterator[StepMessage]:
     """Replay all steps in one of the states of the events since then, 1,000 events at most; yield the pointers."""
     for event_id in ledger.recent(since, clock(), MAX_BULK):
-        yield from replay_event(event_id, states, clock)
+        yield from replay_event(event_id, states, clock, by)
 
 
 def route_again(event_id: str, clock: Clock) -> list[StepMessage]:
@@ -80,7 +79,7 @@ def replay_route(route: str, since: datetime, clock: Clock) -> Iterator[StepMess
                 yield _replay(step, False, clock)
 
 
-def resolve_step(event_id: str, step_id: str, outcome: str, clock: Clock) -> list[StepMessage]:
+def resolve_step(event_id: str, step_id: str, outcome: str, clock: Clock, by: str = "") -> list[StepMessage]:
     """Note that a dead or parked step was done, as `outcome` tells; return the pointers to what follows.
 
     Raises UnknownStep; NotNow for a step in another state; ClaimLost.
@@ -90,7 +89,7 @@ def resolve_step(event_id: str, step_id: str, outcome: str, clock: Clock) -> lis
     if step.state not in (State.DEAD, State.PARKED):
         raise NotNow(f"step {step.id} is {step.state}: only what is dead or parked can be resolved")
     ledger.reopen(event_id, clock())
-    answer = Succeeded(outcome=f"resolved by hand: {outcome}", ref=step.ref, link=step.link)
+    answer = Succeeded(outcome=f"resolved by {by or 'hand'}: {outcome}", ref=step.ref, link=step.link)
     pointers = note(Turn(story, step, clock), answer)
     if pointers:
         ledger.reopen(event_id, clock())  # once more, as for a replay
@@ -105,7 +104,7 @@ def _found(story: Story, step_id: str) -> Step:
     return story.steps[step_id]
 
 
-def _replay(step: Step, force: bool, clock: Clock) -> StepMessage:
+def _replay(step: Step, force: bool, clock: Clock, by: str = "") -> StepMessage:
     if step.state not in ENDED:
         raise NotNow(f"step {step.id} is {step.state}: it is still under way")
     if step.state in (State.SUCCEEDED, State.SUPERSEDED) and not force:
@@ -115,16 +114,21 @@ def _replay(step: Step, force: bool, clock: Clock) -> StepMessage:
     fresh: dict[str, Any] = {"attempts": 0, "due": now, "ended": None, "reopened": step.reopened + 1}
     if force:
         again: dict[str, Any] = {"replays": step.replays + 1, "progress": {}, "claimed": None, "ref": "", "link": ""}
-        ledger.change(step, State.READY, now, **fresh, **again, reason="replayed by force")
+        ledger.change(step, State.READY, now, **fresh, **again, reason=_told("replayed by force", by))
     elif step.claimed and _can_be_asked(step):
         # the target is asked first; once is enough if the last attempt is longer ago than it takes to settle
         settled = step.ended is not None and (now - step.ended).total_seconds() > settings().settle_seconds
-        ledger.change(step, State.IN_DOUBT, now, **fresh, misses=int(settled), reason="replayed")
+        ledger.change(step, State.IN_DOUBT, now, **fresh, misses=int(settled), reason=_told("replayed", by))
     else:
-        ledger.change(step, State.READY, now, **fresh, reason="replayed")
+        ledger.change(step, State.READY, now, **fresh, reason=_told("replayed", by))
     ledger.reopen(step.event_id, now)  # once more: whoever saw the former end may have closed it in between
-    log.info("step %s of event %s is replayed%s", step.id, step.event_id, " by force" if force else "")
+    line = f"step {step.id} of event {step.event_id} is replayed{' by force' if force else ''}"
+    tell("replay", line, event=step.event_id, route=step.route, step=step.id, target=step.target)
     return point_to(step)
+
+
+def _told(done: str, by: str) -> str:
+    return f"{done}, by {by}" if by else done
 
 
 def _can_be_asked(step: Step) -> bool:

@@ -18,8 +18,8 @@ from shared.messages import (
     decode_event,
     decode_event_message,
 )
+from shared.telemetry import dimensions_of, span, tell, traceparent
 
-log = logging.getLogger("relay.route")
 ROUTES_RETRY_SECONDS = 60.0
 
 
@@ -32,16 +32,29 @@ def route_event(message: bytes, now: datetime) -> list[StepMessage]:
     """
     envelope = decode_event_message(message)
     event = _event(envelope)
+    with span("route_event", envelope.trace, dimensions_of(event)):
+        return _route(event, envelope.blob, message, now)
+
+
+def _route(event: Event, blob: str, message: bytes, now: datetime) -> list[StepMessage]:
     try:
         routes = current_routes()
     except (RoutesError, RoutesUnavailable, SettingError) as error:
-        log.error("event %s waits, since the routes can't be used: %s", event.id, error)
+        reason = f"event {event.id} waits, since the routes can't be used: {error}"
+        tell("event", reason, dimensions_of(event), level=logging.ERROR, outcome="waiting", reason=str(error))
         storage.send(EVENTS_QUEUE, message.decode(), ROUTES_RETRY_SECONDS)
         return []
     decision = decide(routes, event, now)
-    if not decision.routes:
-        log.info("event %s (%s of %s) starts no route", event.id, event.type, event.source)
-    return [point_to(step) for step in ledger.record(event, envelope.blob, decision, now)]
+    steps = ledger.record(event, blob, decision, now, traceparent())
+    routes_named = ", ".join(route.name for route in decision.routes) or "no route"
+    tell(
+        "event",
+        f"event {event.id} ({event.type} of {event.source}) starts {routes_named}",
+        dimensions_of(event),
+        outcome="routed" if decision.routes else "unrouted",
+        queue_ms=round((now.timestamp() - event.received) * 1000),
+    )
+    return [point_to(step) for step in steps]
 
 
 def _event(envelope: EventMessage) -> Event:

@@ -26,6 +26,7 @@ from shared.errors import (
 from shared.messages import StepMessage, decode_step_message
 from shared.settings import settings
 from shared.steps import ENDED, State
+from shared.telemetry import span, tell
 
 log = logging.getLogger("relay.run")
 MISSES = 2  # not found so often, a settle time apart, counts as not done
@@ -39,7 +40,9 @@ def run_step(message: bytes, clock: Clock) -> list[StepMessage]:
     that is none: the host retries and then hands it to the poison queue.
     """
     try:
-        return _take(_turn(message, clock))
+        turn = _turn(message, clock)
+        with span("run_step", turn.story.trace, turn.dimensions):
+            return _take(turn)
     except (ClaimLost, UnknownStep) as error:
         log.info("%s", error)
         return []
@@ -151,7 +154,9 @@ def _clear_doubt(turn: Turn) -> list[StepMessage]:
             return _without_probe(turn, doubt)
         answer = turn.ask(turn.module.probe)
     except Failure as failure:
+        _tell_of_probe(turn, "failed")
         return _stay_in_doubt(turn, failure)
+    _tell_of_probe(turn, "missing" if answer is None else "found")
     if answer is not None:
         return note(turn, answer)
     if turn.step.misses + 1 < MISSES:
@@ -161,6 +166,11 @@ def _clear_doubt(turn: Turn) -> list[StepMessage]:
     if is_exhausted(turn.step.attempts):
         return give_up(turn, doubt, turn.step.attempts)
     return _act_if_allowed(turn)
+
+
+def _tell_of_probe(turn: Turn, outcome: str) -> None:
+    line = f"step {turn.step.id} of event {turn.step.event_id}: whether it was done: {outcome}"
+    tell("probe", line, turn.dimensions, outcome=outcome)
 
 
 def _without_probe(turn: Turn, doubt: AmbiguousFailure) -> list[StepMessage]:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from traceback import format_exc
 from typing import Any
 
 import msgspec
@@ -30,10 +31,13 @@ from shared.errors import (
 from shared.ledger import Story
 from shared.markers import marker
 from shared.messages import STEPS_QUEUE, StepMessage, encode
+from shared.redaction import redacted
 from shared.steps import State, Step
+from shared.telemetry import dimensions_of, span, tell
 
 log = logging.getLogger("relay.run")
 Clock = Callable[[], datetime]
+_LEVELS = {State.DEAD: logging.ERROR, State.PARKED: logging.WARNING}
 
 
 @dataclass
@@ -54,7 +58,14 @@ class Turn:
 
     def move(self, state: State, **changes: Any) -> None:
         """Take the step along an arrow, in the ledger and here. Raises ClaimLost."""
-        self.step = ledger.change(self.step, state, self.clock(), **changes)
+        before, self.step = self.step, ledger.change(self.step, state, self.clock(), **changes)
+        if state is not before.state or changes.get("reason"):
+            tell_of_step(self.story, self.step, self.clock())
+
+    @property
+    def dimensions(self) -> dict[str, str]:
+        """What telemetry tells of the step."""
+        return dimensions_of_step(self.story, self.step)
 
     def later(self, seconds: float) -> datetime:
         """Return the moment that many seconds from now."""
@@ -83,11 +94,13 @@ class Turn:
         What a target or its SDK raises unforeseen is a fault of ours: nobody knows what was done.
         """
         try:
-            return call(self._attempt())
+            with span(f"{call.__name__} {self.step.target}"):
+                return call(self._attempt())
         except (Failure, ClaimLost):
             raise
         except Exception as error:
-            log.exception("step %s of event %s failed unforeseen", self.step.id, self.step.event_id)
+            trace = redacted(format_exc())  # the error may quote what a service has echoed
+            log.error("step %s of event %s failed unforeseen\n%s", self.step.id, self.step.event_id, trace)
             raise AmbiguousFailure(f"unforeseen {type(error).__name__}: {error}") from error
 
     def _attempt(self) -> Attempt:
@@ -108,6 +121,26 @@ class Turn:
             step=f"{self.step.event_id}/{self.step.id}",
             save=save,
         )
+
+
+def dimensions_of_step(story: Story, step: Step) -> dict[str, str]:
+    """Return the dimensions under which telemetry tells of a step."""
+    return {**dimensions_of(story.event), "route": step.route, "step": step.id, "target": step.target}
+
+
+def tell_of_step(story: Story, step: Step, now: datetime) -> None:
+    """Tell to which state a step has come. `duration_ms` counts from when its turn came."""
+    why = f": {step.reason or step.outcome}" if step.reason or step.outcome else ""
+    tell(
+        "step",
+        f"step {step.id} of event {step.event_id} is {step.state}{why}",
+        dimensions_of_step(story, step),
+        level=_LEVELS.get(step.state, logging.INFO),
+        attempt=step.attempts,
+        outcome=step.state.value,
+        reason=step.reason,
+        duration_ms=round((now - step.created).total_seconds() * 1000),
+    )
 
 
 def point_later(turn: Turn) -> list[StepMessage]:

@@ -7,13 +7,16 @@ is as seen in recorded replies; that deployments have it too is assumed.
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from local.azure_resource_manager import Operation
 
 PROVIDER = "Microsoft.MachineLearningServices"
+_IN_DATASTORE = re.compile(r"azureml://(?:[^/]+/[^/]+/)*datastores/([\w-]+)/paths/((?!.*\.\.)[^?#]+)")
 _KEPT = ("tags", "location", "kind", "identity", "sku")
 
 
@@ -92,7 +95,7 @@ class Endpoint:
 
 @dataclass
 class Workspace:
-    """A workspace by its ARM id. Models are kept by name and version."""
+    """A workspace by its ARM id. Models are kept by name and version; `datastores` are folders of this machine."""
 
     id: str
     location: str
@@ -100,6 +103,7 @@ class Workspace:
     computes: dict[str, dict[str, Any]] = field(default_factory=dict)
     models: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
+    datastores: dict[str, Path] = field(default_factory=dict)
 
     def add_compute(self, name: str, namespace: str = "default", kind: str = "Kubernetes") -> str:
         """Attach a compute, Kubernetes unless told otherwise; return its ARM id."""
@@ -125,6 +129,14 @@ class Workspace:
     def model(self, model_id: str) -> dict[str, Any] | None:
         """The model version by its ARM id."""
         return next((model for model in self.models.values() if model["id"].lower() == model_id.lower()), None)
+
+    def files_of(self, model_id: str) -> Path | None:
+        """The folder of an MLflow model in one of the datastores; None for a model that is kept elsewhere."""
+        properties = (self.model(model_id) or {}).get("properties", {})
+        match = _IN_DATASTORE.fullmatch(str(properties.get("modelUri")))
+        if properties.get("modelType") != "mlflow_model" or match is None or match[1] not in self.datastores:
+            return None
+        return self.datastores[match[1]] / match[2]
 
 
 def _uri(thing: Endpoint | Deployment) -> dict[str, str]:

@@ -136,7 +136,7 @@ class Faults:
 
 
 async def _logged(request: web.Request) -> Call:
-    text = await request.text()
+    text = (await request.read()).decode(request.charset or "utf-8", "replace")  # protobuf is no text
     try:
         body: Any = json.loads(text) if text else None
     except ValueError:

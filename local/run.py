@@ -22,6 +22,7 @@ from rich.tree import Tree
 
 from local import sender
 from local.system import System
+from local.trace_tree import trace_tree
 from local.worker import Host
 
 if TYPE_CHECKING:
@@ -40,16 +41,16 @@ def main() -> int:
     parser.add_argument("--once", action="store_true", help="end after the two samples")
     once = parser.parse_args().once
     console.print("Starting storage (Azurite), stand-ins and the local Functions host …")
-    with System() as system:
+    with System(forward=os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")) as system:
         os.environ.update(system.environment())  # for our own look into the ledger
-        worker = system.worker()
+        worker = system.worker(system.collector.environment())
         _show_parts(system, worker)
-        results = [_sample(send, title) for title, send in _samples(system, worker)]
+        results = [_sample(system, send, title) for title, send in _samples(system, worker)]
         if once:
             return 0 if all(results) else 1
         _show_how_to_try(system, worker)
         try:
-            _tell_of_events(worker)
+            _tell_of_events(system, worker)
         except KeyboardInterrupt:
             console.print("\nStopping.")
     return 0
@@ -63,9 +64,15 @@ def _show_parts(system: System, worker: Host) -> None:
         "Key Vault": f"{system.vault.url} (stand-in)",
         "Azure DevOps": f"{system.devops.url} (stand-in)",
         "chat": f"{system.chat.url} (stand-in for Slack and Teams)",
+        "telemetry": _telemetry(system),
     }
     for name, place in parts.items():
         console.print(f"  {name:<13}{place}")
+
+
+def _telemetry(system: System) -> str:
+    onward = f", handed on to {system.collector.forward}" if system.collector.forward else ""
+    return f"{system.collector.url} (OTLP; OTEL_EXPORTER_OTLP_ENDPOINT says where to hand it on{onward})"
 
 
 def _samples(system: System, worker: Host) -> Iterator[tuple[str, Callable[[], requests.Response]]]:
@@ -84,7 +91,7 @@ def _samples(system: System, worker: Host) -> Iterator[tuple[str, Callable[[], r
     )
 
 
-def _sample(send: Callable[[], requests.Response], title: str) -> bool:
+def _sample(system: System, send: Callable[[], requests.Response], title: str) -> bool:
     console.print(f"\n[bold]{title}[/bold]")
     began = time.monotonic()
     reply = send()
@@ -99,7 +106,7 @@ def _sample(send: Callable[[], requests.Response], title: str) -> bool:
     if story is None:
         console.print(f"  [red]did not end within {PATIENCE_SECONDS:.0f} s[/red]")
         return False
-    _show(story)
+    _show(system, story)
     return all(step.state == "succeeded" for step in story.steps.values())
 
 
@@ -123,8 +130,11 @@ def _read(event_id: str) -> Story | None:
         return None
 
 
-def _show(story: Story) -> None:
+def _show(system: System, story: Story) -> None:
     console.print(_tree(story))
+    trace = trace_tree(system.collector, story.event.id)
+    if trace:
+        console.print(trace)
 
 
 def _tree(story: Story) -> Tree:
@@ -175,7 +185,7 @@ def _python() -> str:
     return str(python.relative_to(here) if python.is_relative_to(here) else python)
 
 
-def _tell_of_events(worker: Host) -> None:
+def _tell_of_events(system: System, worker: Host) -> None:
     """Print each further event once it has ended, until interrupted or the worker is gone."""
     from shared import ledger
 
@@ -187,7 +197,7 @@ def _tell_of_events(worker: Host) -> None:
             story = None if event_id in told else _read(event_id)
             if story and story.has_ended:
                 told.add(event_id)
-                _show(story)
+                _show(system, story)
     console.print(f"[red]The host has ended:[/red]\n{worker.log()}")
 
 

@@ -15,6 +15,7 @@ from local.azure_ml import AzureML
 from local.azure_resource_manager import AzureResourceManager
 from local.azurite import Azurite
 from local.chat import Chat
+from local.collector import Collector
 from local.databricks import Databricks
 from local.identity import Identity
 from local.key_vault import KeyVault
@@ -24,6 +25,7 @@ from local.worker import ROOT, Host
 
 ORGANIZATION, PROJECT, DEFINITION, PIPELINE = "ml-governance", "ML Governance V2", 12, 6
 WORKSPACE = "https://adb-1111111111111111.1.azuredatabricks.net"  # as routes files name the stand-in
+LIVE_WORKSPACE = "https://adb-2222222222222222.2.azuredatabricks.net"  # and production's
 SIGNING_SECRETS = ("wine-dev-webhook", "models-webhook")
 
 
@@ -31,11 +33,12 @@ class System:
     """The outside world of routes.yaml, and workers on demand. Everything stops at the end of a `with` block.
 
     The parts are attributes, with their state to be read and their faults to be set: `azurite`, `identity`,
-    `vault`, `devops`, `arm` with `ml` and `aks`, `databricks`, `chat`, `receiver`. Each system has its own storage,
-    so that several may run beside each other.
+    `vault`, `devops`, `arm` with `ml` and `aks`, `databricks` and `databricks_live`, `chat`, `receiver`,
+    `collector` (which hands telemetry on to `forward`, if given). Each system has its own storage, so that several may
+    run beside each other.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, forward: str = "") -> None:
         self.azurite = Azurite()
         self.identity = Identity()
         self.vault = KeyVault(self.identity)
@@ -44,16 +47,19 @@ class System:
         self.ml = AzureML(self.arm)
         self.aks = AKS(self.arm)
         self.databricks = Databricks(self.identity)
+        self.databricks_live = Databricks(self.identity)
         self.chat = Chat()
         self.receiver = Receiver(self.identity)
+        self.collector = Collector(self.identity, forward)
         self.function_key = secrets.token_urlsafe(24)
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         with self._stack as stack:
             parts = (self.azurite, self.identity, self.vault, self.devops, self.arm, self.databricks, self.chat)
-            for part in (*parts, self.receiver):
+            for part in (*parts, self.databricks_live, self.receiver, self.collector):
                 stack.enter_context(part)
+            stack.callback(self.ml.stop)
             self._cache = stack.enter_context(tempfile.TemporaryDirectory(prefix="relay-azure-devops-"))
             self._furnish()
             self._stack = stack.pop_all()
@@ -106,10 +112,11 @@ class System:
         return self._stack.enter_context(host)
 
     def _routes_here(self, routes: str) -> str:
-        """Return a copy of the routes file that names the stand-in's address for WORKSPACE, if it names that."""
+        """Return a copy of the routes file that names the stand-ins' addresses for the workspaces in it, if any are."""
         text = Path(routes).read_text() if Path(routes).is_file() else ""
-        if WORKSPACE not in text:
+        if WORKSPACE not in text and LIVE_WORKSPACE not in text:
             return routes
         copy = Path(tempfile.mkdtemp(dir=self._cache)) / Path(routes).name
-        copy.write_text(text.replace(WORKSPACE, self.databricks.url))
+        here = text.replace(WORKSPACE, self.databricks.url).replace(LIVE_WORKSPACE, self.databricks_live.url)
+        copy.write_text(here)
         return str(copy)

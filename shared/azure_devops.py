@@ -7,7 +7,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from shared.errors import AmbiguousFailure, Failure, PermanentFailure
 from shared.identity import AZURE_DEVOPS_SCOPE, token
 from shared.rest import TIMEOUT_SECONDS, failure_of_error, judge, retry_after
 from shared.settings import settings, use_cache_folder
+from shared.telemetry import span
 
 SERVICE = "Azure DevOps"
 _advice = threading.local()
@@ -96,9 +97,17 @@ def _credentials(pat: str) -> Any:
                 session = super().signed_session(session)
                 session.headers["Authorization"] = f"Bearer {token(AZURE_DEVOPS_SCOPE)}"
             session.hooks["response"] = [_judge]
+            session.send = partial(_send, session)
             return session
 
     return Credentials()
+
+
+def _send(session: Any, request: Any, **options: Any) -> Any:
+    with span(f"{request.method} {SERVICE}", asks=True) as told:
+        response = type(session).send(session, request, **options)
+        told["http.response.status_code"] = response.status_code
+        return response
 
 
 def _judge(response: Any, *_: Any, **__: Any) -> None:

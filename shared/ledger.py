@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from shared import storage
+from shared import failures, storage
 from shared.errors import ClaimLost, UnknownStep
 from shared.ledger_rows import MAX_COLUMN, event_of, event_row, route_row, step_of, step_row
 from shared.messages import Event
@@ -37,13 +37,15 @@ class Cause(msgspec.Struct, frozen=True):
 
 
 class Story(msgspec.Struct, frozen=True):
-    """All that the ledger knows of one event. `skipped` are routes that match but were not started, with the reason."""
+    """All that the ledger knows of one event. `skipped` are routes that match but were not started, with the reason;
+    `trace` is the W3C traceparent under which it was routed, for what its steps tell."""
 
     event: Event
     routes: dict[str, Route]
     steps: dict[str, Step]
     cause: Cause | None = None
     skipped: dict[str, str] = {}
+    trace: str = ""
 
     @property
     def chain(self) -> tuple[str, ...]:
@@ -66,15 +68,17 @@ class Decision(msgspec.Struct, frozen=True):
     cause: Cause | None = None
 
 
-def record(event: Event, blob: str, decision: Decision, now: datetime) -> list[Step]:
-    """Write an event with the first step of each of its routes, unless it is known.
+def record(event: Event, blob: str, decision: Decision, now: datetime, trace: str = "") -> list[Step]:
+    """Write an event with the first step of each of its routes, unless it is known; `trace` is a W3C traceparent.
 
     Returns the steps that nobody has claimed yet: those just written or, if the event is known, those whose pointers
     may have been lost.
     """
     steps = _first_steps(event.id, decision, now)
     rows = [*map(step_row, steps), *(route_row(event.id, route) for route in decision.routes)]
-    rows.append(event_row(event, blob, decision.cause, decision.skipped))  # last: where it stands, all stands
+    rows.append(
+        {**event_row(event, blob, decision.cause, decision.skipped), "trace": trace}
+    )  # last: where it stands, all stands
     _note_recent(event)
     if steps:
         reopen(event.id, now)
@@ -90,6 +94,8 @@ def record(event: Event, blob: str, decision: Decision, now: datetime) -> list[S
         if known.event.timestamp != event.timestamp:  # a sender without a time of its own repeats itself
             storage.table(RECENT).delete_entity(*_recent_key(event))
         return [step for step in known.steps.values() if step.state is State.READY and step.fence == 0]
+    for step in steps:
+        failures.note(step, now)  # one that is parked from the start
     return [step for step in steps if step.state is State.READY]
 
 
@@ -137,6 +143,7 @@ def read(event_id: str) -> Story:
         steps={step.id: step for step in steps},
         cause=msgspec.json.decode(rows["event"].get("cause") or b"null", type=Cause | None),
         skipped=msgspec.json.decode(rows["event"].get("skipped") or b"{}", type=dict[str, str]),
+        trace=rows["event"].get("trace") or "",
     )
 
 
@@ -158,6 +165,8 @@ def change(step: Step, state: State, now: datetime, *, then: Iterable[Step] = ()
         if not _is_conflict(error):
             raise
         raise ClaimLost(f"step {step.id} was changed by another worker") from None
+    if state is not step.state:
+        failures.note(after, now)
     return msgspec.structs.replace(after, etag=str(replies[0]["etag"]))
 
 

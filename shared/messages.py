@@ -58,10 +58,12 @@ indented, and with every text that looks like a date rewritten. What does not lo
 
 
 class EventMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What lies in the queue `events`: the event itself or, if it is too large, the blob that holds it."""
+    """What lies in the queue `events`: the event itself or, if it is too large, the blob that holds it; and the W3C
+    traceparent of its delivery."""
 
     event: Event | None = None
     blob: str = ""
+    trace: str = ""
 
 
 class StepMessage(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,11 @@ def kept(queue: str, since: datetime) -> Iterator[Any]:
     yield from (row for row in storage.rows(POISON, "PartitionKey eq @queue", {"queue": queue}) if row["at"] >= since)
 
 
+def count() -> int:
+    """Return how many messages are kept."""
+    return sum(1 for _ in storage.rows(POISON, "PartitionKey ge @first", {"first": ""}))
+
+
 def drop(row: Any) -> None:
     """Remove a kept message."""
     storage.table(POISON).delete_entity(row["PartitionKey"], row["RowKey"])

@@ -17,6 +17,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from shared.errors import AmbiguousFailure, Failure, PermanentFailure, TransientFailure
+from shared.telemetry import span
 
 TIMEOUT_SECONDS = (5.0, 25.0)  # to connect, to read: three calls fit into STEP_LEASE_SECONDS
 logging.getLogger("urllib3").setLevel(logging.INFO)  # at DEBUG it tells each request's path: a webhook's secret
@@ -63,12 +64,14 @@ def request(
     from urllib3.exceptions import LocationValueError
 
     body = {"data": payload} if isinstance(payload, bytes) else {"json": payload}
-    try:
-        got = requests.request(
-            method, url, **body, headers=headers, params=params, timeout=timeout, allow_redirects=False
-        )
-    except (requests.RequestException, LocationValueError) as error:
-        raise failure_of_error(error, method, service) from None
+    with span(f"{method} {service}", asks=True) as told:
+        try:
+            got = requests.request(
+                method, url, **body, headers=headers, params=params, timeout=timeout, allow_redirects=False
+            )
+        except (requests.RequestException, LocationValueError) as error:
+            raise failure_of_error(error, method, service) from None
+        told["http.response.status_code"] = got.status_code
     if got.status_code not in allowed:
         if got.status_code in passing:
             reason = f"{service} answered {got.status_code}: {_message(got.text)}"

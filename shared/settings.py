@@ -20,7 +20,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What the app is told by its settings. Times in seconds, URLs without a slash at the end.
 
     `public_url` is the app's own, empty if unknown; `is_authenticated` tells whether App Service authentication stands
-    in front of it.
+    in front of it. `insights_connection` and `otlp_endpoint` say where telemetry goes, both empty if nowhere;
+    `insights_by_identity` tells whether Application Insights is to be spoken to as this app.
     """
 
     key_vault_url: str
@@ -35,6 +36,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     public_url: str
     is_authenticated: bool
     allowed_hosts: tuple[str, ...]
+    insights_connection: str
+    insights_by_identity: bool
+    otlp_endpoint: str
+
+    @property
+    def exports_telemetry(self) -> bool:
+        """Whether telemetry goes anywhere but to the host's log."""
+        return bool(self.insights_connection or self.otlp_endpoint)
 
 
 @cache
@@ -53,6 +62,9 @@ def settings() -> Settings:
         public_url=_public_url(),
         is_authenticated=os.environ.get("WEBSITE_AUTH_ENABLED", "").lower() == "true",
         allowed_hosts=_hosts("ALLOWED_HOSTS"),
+        insights_connection=os.environ.get("APPLICATIONINSIGHTS_CONNECTION_STRING", "") if _exports() else "",
+        insights_by_identity="authorization=aad" in _insights_authentication().lower().replace(" ", ""),
+        otlp_endpoint=_url("OTEL_EXPORTER_OTLP_ENDPOINT", "") if _exports() else "",
     )
 
 
@@ -85,11 +97,28 @@ def allowed_url(url: str, what: str) -> str:
     return url.rstrip("/")
 
 
+def _exports() -> bool:
+    return _one_of("TELEMETRY", ("export", "host")) == "export"
+
+
+def _insights_authentication() -> str:
+    return os.environ.get("APPLICATIONINSIGHTS_AUTHENTICATION_STRING", "")
+
+
+def _one_of(name: str, values: tuple[str, ...]) -> str:
+    """Return the setting, the first of the values if it is not set."""
+    value = os.environ.get(name) or values[0]
+    if value not in values:
+        raise SettingError(f"setting {name} has to be one of {', '.join(values)}, not {value!r}")
+    return value
+
+
 def _url(name: str, default: str | None) -> str:
+    """Return a URL; the default may be an empty text, for none. Raises SettingError without setting and default."""
     value = os.environ.get(name) or default
     if value is None:
         raise SettingError(f"setting {name} is missing: give an https:// URL")
-    return allowed_url(value, f"setting {name}")
+    return allowed_url(value, f"setting {name}") if value else ""
 
 
 def _public_url() -> str:

@@ -135,6 +135,8 @@ def moved(step: Step, now: datetime, state: State, **changes: Any) -> Step:
     for name in ("outcome", "reason"):
         kept = getattr(step, name) if state is step.state else ""
         changes[name] = redacted(str(changes.get(name, kept)))[:MAX_TEXT]
+    for name in {"ref", "link"} & changes.keys():
+        changes[name] = redacted(changes[name])
     if state in ENDED:
         changes["ended"] = now
     history = step.history

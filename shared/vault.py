@@ -10,8 +10,10 @@ already in the vault. Rules (docs/decisions and README say them to operators):
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
+from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,7 @@ import msgspec
 from shared.errors import SecretUnusable, VaultUnavailable
 from shared.redaction import remember
 from shared.settings import is_loopback, settings
+from shared.telemetry import span, tell
 
 if TYPE_CHECKING:
     from azure.keyvault.secrets import SecretClient
@@ -30,6 +33,7 @@ RETRY_AFTER_FAILURE_SECONDS = 5.0
 NEWS_SECONDS = 1.0  # read so short a time ago, the vault has no news: the early refresh is kept for later
 LAST_KNOWN_GOOD_SECONDS = 24 * 3600.0
 VERSIONS = 2
+EXPIRING_DAYS = 30  # what expires sooner is told of with a warning
 
 
 class _Entry(msgspec.Struct):
@@ -61,6 +65,33 @@ def versions(name: str) -> tuple[bytes, ...]:
     if short:
         raise SecretUnusable(f"secret {name!r} is shorter than {MINIMUM_BYTES} bytes: too short to sign with")
     return tuple(value.encode() for value in values)
+
+
+def look(name: str, signs: bool) -> list[tuple[datetime | None, datetime | None]]:
+    """Ask the vault itself, past what is cached; return when each enabled version was created and when it expires.
+
+    The newest comes first. Raises SecretUnusable, also for one that `signs` and is too short, and VaultUnavailable.
+    """
+    from azure.core.exceptions import AzureError, ResourceNotFoundError
+
+    try:
+        values = _fetch(name)
+        found = [each for each in _client().list_properties_of_secret_versions(name) if each.enabled]
+    except ResourceNotFoundError:
+        raise SecretUnusable(f"secret {name!r} is not in the Key Vault") from None
+    except (AzureError, ValueError) as error:
+        raise VaultUnavailable(f"Key Vault could not be asked for {name!r}: {_first_line(error)}") from None
+    if signs and any(len(value.encode()) < MINIMUM_BYTES for value in values):
+        raise SecretUnusable(f"secret {name!r} is shorter than {MINIMUM_BYTES} bytes: too short to sign with")
+    newest = sorted(found, key=lambda each: each.created_on or 0, reverse=True)
+    return [(each.created_on, each.expires_on) for each in newest]
+
+
+def renew(name: str) -> None:
+    """Ask the vault now, however fresh what is cached may be. If it can't be asked, what is known is kept."""
+    entry = _entry(name)
+    with entry.lock:
+        _read(name, entry)
 
 
 def refresh_early(name: str) -> bool:
@@ -124,18 +155,40 @@ def _read(name: str, entry: _Entry) -> None:
     except (AzureError, ValueError) as error:  # a reply that is no JSON, a proxy's page say, is a ValueError
         entry.failed = _first_line(error)
         entry.asked_at = time.monotonic()
+        _tell(name, "stale" if _servable(entry) else "failed", logging.ERROR, reason=entry.failed)
         return
     entry.failed = ""
     entry.read_at = entry.asked_at = time.monotonic()
+    if entry.unusable:
+        _tell(name, "failed", logging.ERROR, reason=entry.unusable)
 
 
 def _fetch(name: str) -> tuple[str, ...]:
     client = _client()
-    enabled = [found for found in client.list_properties_of_secret_versions(name) if found.enabled]
-    newest = sorted(enabled, key=lambda found: found.created_on or 0, reverse=True)[:VERSIONS]
-    if not newest:
-        raise SecretUnusable(f"secret {name!r} has no enabled version in the Key Vault")
-    return tuple(_usable(name, client.get_secret(name, found.version).value) for found in newest)
+    with span("GET Key Vault", about={"secret": name}, asks=True):
+        enabled = [found for found in client.list_properties_of_secret_versions(name) if found.enabled]
+        newest = sorted(enabled, key=lambda found: found.created_on or 0, reverse=True)[:VERSIONS]
+        if not newest:
+            raise SecretUnusable(f"secret {name!r} has no enabled version in the Key Vault")
+        values = tuple(_usable(name, client.get_secret(name, found.version).value) for found in newest)
+    _tell_of_age(name, newest[0].expires_on)
+    return values
+
+
+def _tell_of_age(name: str, expires: datetime | None) -> None:
+    if expires is None:
+        _tell(name, "fetched", logging.INFO)
+        return
+    days = round((expires - datetime.now(UTC)).total_seconds() / 86400, 1)
+    if days > EXPIRING_DAYS:
+        _tell(name, "fetched", logging.INFO, expires_days=days)
+    else:
+        _tell(name, "expiring", logging.WARNING, expires_days=days)
+
+
+def _tell(name: str, outcome: str, level: int, **more: str | float) -> None:
+    why = f": {more['reason']}" if more.get("reason") else ""
+    tell("vault", f"secret {name} is {outcome}{why}", {"secret": name}, level=level, outcome=outcome, **more)
 
 
 def _usable(name: str, value: str | None) -> str:

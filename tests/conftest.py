@@ -206,7 +206,8 @@ def worker(system: System, mlflow_servers: list[MlflowServer], tmp_path_factory:
         text = text.replace(tracking_uri, server.url)
     routes = tmp_path_factory.mktemp("routes") / ROUTES.name
     routes.write_text(text)
-    return system.worker({**IMPATIENT, "ROUTES": str(routes)}, log_level="INFO")
+    telemetry = system.collector.environment()
+    return system.worker({**IMPATIENT, **telemetry, "ROUTES": str(routes)}, log_level="INFO")
 
 
 @pytest.fixture
@@ -220,6 +221,7 @@ def relay(system: System, worker: Host) -> Iterator[Relay]:
         system.databricks,
         system.chat,
         system.receiver,
+        system.collector,
     ):
         stand_in.faults.clear()
 

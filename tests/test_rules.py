@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -119,6 +120,12 @@ def test_every_setting_is_told_in_the_readme() -> None:
     example = json.loads((ROOT / "local.settings.json.example").read_text())["Values"]
     readme = (ROOT / "README.md").read_text()
     assert not [name for name in example if f"`{name}`" not in readme]
+
+
+def test_tests_that_share_costly_things_run_in_one_process(request: pytest.FixtureRequest) -> None:
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        pytest.skip("there is but one process")
+    assert request.node.nodeid.endswith("@tests/test_rules.py"), "the group that tests/conftest.py gives"
 
 
 def test_the_python_is_one_that_the_project_supports() -> None:

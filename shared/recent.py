@@ -1,0 +1,51 @@
+"""The index of all events, walked newest first from any place in it: what lists and charts need, without a story read.
+
+A place is the key of an index row: whoever was shown the events up to it goes on behind it, also when newer ones came.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from shared import storage
+from shared.ledger import LAST_MOMENT, RECENT
+
+_PLACE = re.compile(r"([0-9]{16})-[0-9a-f]{64}")
+
+
+class Noted(NamedTuple):
+    """A row of the index: its place, the event's id, when it happened, and its model (1,000 characters at most)."""
+
+    place: str
+    event_id: str
+    happened: datetime
+    model: str
+
+
+def newest(since: datetime, until: datetime, after: str = "") -> Iterator[Noted]:
+    """Yield the events that happened between the two moments, newest first, from behind the place `after`.
+
+    Costs a query for each day and each 1,000 rows. Raises ValueError for a place that is none.
+    """
+    day = min(until, moment_of(after)).date() if after else until.date()
+    while day >= since.date():
+        condition = "PartitionKey eq @day" + (" and RowKey gt @after" if after else "")
+        for row in storage.rows(RECENT, condition, {"day": day.isoformat(), "after": after}):
+            if since <= row["happened"] <= until:
+                yield Noted(row["RowKey"], str(row["event"]), row["happened"], str(row.get("model", "")))
+        after = ""
+        day -= timedelta(days=1)
+
+
+def moment_of(place: str) -> datetime:
+    """Return when the event at a place happened. Raises ValueError for a place that is none."""
+    found = _PLACE.fullmatch(place)
+    try:
+        if found:
+            return datetime.fromtimestamp((LAST_MOMENT - int(found[1])) / 1000, UTC)
+    except (OverflowError, OSError, ValueError):
+        pass
+    raise ValueError("`after` has to be what an earlier answer gave as `next`")

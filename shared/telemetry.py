@@ -1,0 +1,165 @@
+"""What the app tells of itself while it runs: lines with dimensions, spans of one trace per event, and metrics.
+
+Each call of `tell` is one line of the log, one count and, of what it measured, one value each. Its dimensions are named
+`relay.…`; infra/monitoring/dimensions.json lists them for the queries of alerts and workbook. Nothing of OpenTelemetry
+is imported until a setting says where to send it: without one, the lines go to the host's log and that is all.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from shared.settings import settings
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import Counter, Histogram
+
+    from shared.messages import Event
+
+NAMESPACE = "relay"
+_COUNTED_BY = ("source", "route", "target", "status", "outcome")
+"""The dimensions of which there are few values: what a metric may be split by."""
+_MEASURED = ("_ms", "_seconds")
+_NOTHING: Mapping[str, str] = {}
+_starting = threading.Lock()
+
+
+def tell(
+    what: str,
+    message: str,
+    about: Mapping[str, str] = _NOTHING,
+    *,
+    level: int = logging.INFO,
+    **more: str | int | float,
+) -> None:
+    """Write a line about a delivery, an event, a step, a sweep and so on (`what`), and count it.
+
+    The dimensions are those of `about` (see `dimensions_of`) and `more`; empty ones are left out. Names that end in
+    `_ms` or `_seconds` are measured as well.
+    """
+    start()
+    known = {name: value for name, value in {**about, **more}.items() if value != ""}
+    extra = {f"{NAMESPACE}.{name}": value for name, value in {"what": what, **known}.items()}
+    logging.getLogger(f"{NAMESPACE}.{what}").log(level, message, extra=extra)
+    if _exporting():
+        _count(what, known)
+
+
+@contextmanager
+def span(
+    name: str, parent: str = "", about: Mapping[str, str] = _NOTHING, *, asks: bool = False
+) -> Iterator[dict[str, Any]]:
+    """Time what happens inside as a part of the trace. `parent` is a W3C traceparent; without it, the span around it.
+
+    `about` are its dimensions; `asks` marks a call of another service. Yields a dict: what is put in becomes an
+    attribute at the end, as given.
+    An exception marks the span as failed, with its type alone: its text may hold what a service has echoed.
+    """
+    start()
+    told: dict[str, Any] = {}
+    if not _exporting():
+        yield told
+        return
+    from opentelemetry import trace
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    context = TraceContextTextMapPropagator().extract({"traceparent": parent}) if parent else None
+    kind = trace.SpanKind.CLIENT if asks else trace.SpanKind.CONSUMER if parent else trace.SpanKind.INTERNAL
+    tracer = trace.get_tracer(NAMESPACE)
+    attributes = {f"{NAMESPACE}.{key}": value for key, value in about.items() if value != ""}
+    with tracer.start_as_current_span(
+        name, context, kind, attributes=attributes, record_exception=False, set_status_on_exception=False
+    ) as current:
+        try:
+            yield told
+        except BaseException as error:
+            current.set_status(trace.StatusCode.ERROR, type(error).__name__)
+            raise
+        finally:
+            current.set_attributes(told)
+
+
+def dimensions_of(event: Event) -> dict[str, str]:
+    """Return the dimensions under which telemetry tells of an event."""
+    return {
+        "event": event.id,
+        "event_type": event.type,
+        "model": event.model,
+        "version": event.version,
+        "source": event.source,
+    }
+
+
+def traceparent() -> str:
+    """Return the current span as a W3C traceparent, empty if there is none: what a message takes along."""
+    if not _exporting():
+        return ""
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    carrier: dict[str, str] = {}
+    TraceContextTextMapPropagator().inject(carrier)
+    return carrier.get("traceparent", "")
+
+
+def start() -> None:
+    """Set the exporters up, once per process, if a setting asks for them. Never raises: work goes before telling."""
+    if _started():
+        return
+    with _starting:
+        if not _started():
+            _state["exporting"] = _set_up()
+            _state["started"] = True
+
+
+_state = {"started": False, "exporting": False}
+
+
+def _started() -> bool:
+    return _state["started"]
+
+
+def _exporting() -> bool:
+    return _state["exporting"]
+
+
+def _set_up() -> bool:
+    try:
+        if not settings().exports_telemetry:
+            return False
+        from shared.telemetry_export import set_up
+
+        set_up()
+    except Exception:
+        logging.getLogger(NAMESPACE).exception("telemetry can't be sent; the relay works on without")
+        return False
+    return True
+
+
+def _count(what: str, dimensions: dict[str, str | int | float]) -> None:
+    by = {f"{NAMESPACE}.{name}": dimensions[name] for name in _COUNTED_BY if name in dimensions}
+    _counter(what).add(1, by)
+    for name, value in dimensions.items():
+        if name.endswith(_MEASURED) and not isinstance(value, str):
+            _histogram(what, name).record(value, by)
+
+
+@cache
+def _counter(what: str) -> Counter:
+    from opentelemetry import metrics
+
+    return metrics.get_meter(NAMESPACE).create_counter(f"{NAMESPACE}.{what}")
+
+
+@cache
+def _histogram(what: str, name: str) -> Histogram:
+    from opentelemetry import metrics
+
+    measure, _, unit = name.rpartition("_")
+    return metrics.get_meter(NAMESPACE).create_histogram(
+        f"{NAMESPACE}.{what}.{measure}", unit={"ms": "ms"}.get(unit, "s")
+    )
