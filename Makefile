@@ -39,7 +39,7 @@ bench: $(VENV)/.installed-run ## measure what importing the app costs a cold sta
 	@$(RUN) -m bench.import_time
 
 clean: ## remove all that was installed
-	rm -rf .venv .venv-* local/node_modules
+	rm -rf .venv .venv-* local/node_modules tests/browser/node_modules
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info[:2] <= (3, 13), "Python 3.11, 3.12 or 3.13 is needed"'
@@ -52,7 +52,7 @@ $(VENV)/.installed-run: requirements.txt requirements-local.txt local/package-lo
 	$(RUN) -m local.azurite install
 	@touch $@
 
-$(VENV)/.installed-test: requirements-dev.txt $(VENV)/.installed-run
+$(VENV)/.installed-test: requirements-dev.txt tests/browser/package-lock.json $(VENV)/.installed-run
 	$(PIP) -r requirements-dev.txt
 	@touch $@
 
@@ -60,3 +60,4 @@ $(VENV)/.installed-test: requirements-dev.txt $(VENV)/.installed-run
 	$(PYTHON) -m venv .venv-mlflow
 	.venv-mlflow/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-mlflow.txt
 	@touch $@
+	$(RUN) -m tests.browser.chromium

@@ -16,6 +16,7 @@ import azure.functions as func
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from handlers.asked import Asked
     from handlers.operate import Reply
     from handlers.pages import Page
     from shared.messages import StepMessage
@@ -80,6 +81,7 @@ def route_poisoned_event(message: func.QueueMessage, steps: func.Out[List[str]])
     """Route once more what route_event was given up on, or keep it."""
     from handlers.poison import route_poisoned_event
 
+    forget(_now())
     _point(steps, route_poisoned_event(message.get_body(), _now()))
 
 
@@ -103,74 +105,79 @@ def check_health(req: func.HttpRequest) -> func.HttpResponse:
 
 @app.route("events", methods=["GET"], auth_level=func.AuthLevel.FUNCTION)
 def list_events(req: func.HttpRequest) -> func.HttpResponse:
-    """List events, newest first."""
-    from handlers import operate
+    """List events, newest first: a page for a browser, else JSON."""
+    from handlers import operate_pages
 
-    reply = operate.list_events(req.params, _now)
-    return _json(reply.status, reply.body, {})
+    return _told(operate_pages.list_events(_asked(req), _now))
 
 
 @app.route("events/{event}", methods=["GET"], auth_level=func.AuthLevel.FUNCTION)
 def show_event(req: func.HttpRequest) -> func.HttpResponse:
-    """Tell one event's whole story."""
-    from handlers import operate
+    """Tell one event's whole story: a page for a browser, else JSON."""
+    from handlers import operate_pages
 
-    reply = operate.show_event(req.route_params["event"])
-    return _json(reply.status, reply.body, {})
+    return _told(operate_pages.show_event(req.route_params["event"], _asked(req)))
+
+
+@app.route("events/{event}/confirm", methods=["GET"], auth_level=func.AuthLevel.FUNCTION)
+def confirm_action(req: func.HttpRequest) -> func.HttpResponse:
+    """Ask a person once more before a replay or a resolve; opening the page does nothing."""
+    from handlers import operate_pages
+
+    return _told(operate_pages.confirm(req.route_params["event"], _asked(req), _now))
 
 
 @app.route("events/{event}/replay", methods=["POST"], auth_level=func.AuthLevel.FUNCTION)
 @app.queue_output("steps", queue_name="steps", connection=STORAGE)
 def replay_event(req: func.HttpRequest, steps: func.Out[List[str]]) -> func.HttpResponse:  # noqa: UP006
     """Replay one step, or what is dead of one event."""
-    from handlers import operate
+    from handlers import operate, operate_pages
 
-    return _pointing(steps, operate.replay_one(req.route_params["event"], req.get_body(), _now))
+    return _pointing(steps, operate_pages.act(req.route_params["event"], _asked(req), _now, operate.replay_one))
 
 
 @app.route("replay", methods=["POST"], auth_level=func.AuthLevel.FUNCTION)
 @app.queue_output("steps", queue_name="steps", connection=STORAGE)
 def replay_events(req: func.HttpRequest, steps: func.Out[List[str]]) -> func.HttpResponse:  # noqa: UP006
     """Replay what is dead of all events since a time."""
-    from handlers import operate
+    from handlers import operate_pages
 
-    return _pointing(steps, operate.replay_many(req.get_body(), _now))
+    return _pointing(steps, operate_pages.act_on_many(_asked(req), _now))
 
 
 @app.route("events/{event}/resolve", methods=["POST"], auth_level=func.AuthLevel.FUNCTION)
 @app.queue_output("steps", queue_name="steps", connection=STORAGE)
 def resolve_step(req: func.HttpRequest, steps: func.Out[List[str]]) -> func.HttpResponse:  # noqa: UP006
     """Note by hand that a dead or parked step was done."""
-    from handlers import operate
+    from handlers import operate, operate_pages
 
-    return _pointing(steps, operate.resolve(req.route_params["event"], req.get_body(), _now))
+    return _pointing(steps, operate_pages.act(req.route_params["event"], _asked(req), _now, operate.resolve))
 
 
 @app.route("routes", methods=["GET"], auth_level=func.AuthLevel.FUNCTION)
 def list_routes(req: func.HttpRequest) -> func.HttpResponse:
-    """List the routes, and which of them are stopped."""
-    from handlers import operate_routes
+    """List the routes, and which of them are stopped: a page for a browser, else JSON."""
+    from handlers import operate_routes_pages
 
-    reply = operate_routes.list_routes()
-    return _json(reply.status, reply.body, {})
+    return _told(operate_routes_pages.list_routes(_asked(req), _now))
 
 
 @app.route("routes/{route}/stop", methods=["POST"], auth_level=func.AuthLevel.FUNCTION)
 def stop_route(req: func.HttpRequest) -> func.HttpResponse:
     """Stop a route without a deployment: its steps are parked instead of acting."""
-    from handlers import operate_routes
+    from handlers import operate_routes, operate_routes_pages
 
-    reply = operate_routes.stop_route(req.route_params["route"], req.get_body(), _now)
-    return _json(reply.status, reply.body, {})
+    route, call = req.route_params["route"], operate_routes.stop_route
+    return _told(operate_routes_pages.switch("stop", route, _asked(req), _now, call))
 
 
 @app.route("routes/{route}/start", methods=["POST"], auth_level=func.AuthLevel.FUNCTION)
 def start_route(req: func.HttpRequest) -> func.HttpResponse:
     """Let a stopped route act again, and replay what was parked if asked to."""
-    from handlers import operate_routes
+    from handlers import operate_routes, operate_routes_pages
 
-    reply = operate_routes.start_route(req.route_params["route"], req.get_body(), _now)
-    return _json(reply.status, reply.body, {})
+    route, call = req.route_params["route"], operate_routes.start_route
+    return _told(operate_routes_pages.switch("start", route, _asked(req), _now, call))
 
 
 @app.route("approvals/{link}", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)  # the signed link is the key
@@ -210,12 +217,25 @@ def _json(status: int, body: dict[str, object], headers: dict[str, str]) -> func
 
 def _pointing(steps: func.Out[List[str]], reply: Reply) -> func.HttpResponse:  # noqa: UP006
     _point(steps, reply.pointers)
-    return _json(reply.status, reply.body, {})
+    return _told(reply)
 
 
 def _point(steps: func.Out[List[str]], pointers: Iterable[StepMessage]) -> None:  # noqa: UP006
     from shared.messages import encode
 
     texts = [encode(pointer) for pointer in pointers]
+def _asked(req: func.HttpRequest) -> Asked:
+    from urllib.parse import urlsplit
+
+    from handlers.asked import Asked
+
+    return Asked(_headers(req), req.params, req.get_body(), urlsplit(req.url).path)
+
+
+def _told(reply: Reply) -> func.HttpResponse:
+    headers = {"Vary": "Accept", "Cache-Control": "no-store"}
+    return _page(reply.page) if reply.page else _json(reply.status, reply.body, headers)
+
+
     if texts:
         steps.set(texts)

@@ -12,7 +12,8 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from handlers.pages import Page, facts, page, text
+from handlers.asked import MAX_NAME, account_of, is_from_elsewhere, named
+from handlers.pages import Page, facts, note, page, text
 from handlers.targets.approval import Options, expiry
 from handlers.turn import point_to
 from handlers.values import plan_of
@@ -22,12 +23,10 @@ from shared.errors import ClaimLost, UnknownStep
 from shared.ledger import Story
 from shared.messages import StepMessage
 from shared.routes import matches
-from shared.settings import settings
 from shared.steps import ENDED, State, Step
 from shared.telemetry import tell
 
-MAX_NAME, MAX_COMMENT, MAX_FORM = 100, 500, 10_000
-_ACCOUNT = "x-ms-client-principal-name"  # set by App Service authentication, which strips what a caller sends
+MAX_COMMENT, MAX_FORM = 500, 10_000
 
 
 def show(token: str, headers: Mapping[str, str], now: datetime) -> Page:
@@ -38,8 +37,8 @@ def show(token: str, headers: Mapping[str, str], now: datetime) -> Page:
         return page(404, "No such question", f"<p>{text(error)}</p>")
     closed = _why_closed(story, step, now)
     if closed:
-        return page(200, "This was decided", f'<p class="note">{text(closed)}</p>{_facts(story, step)}')
-    return page(200, "May this go on?", _facts(story, step) + _form(_account(headers)))
+        return page(200, "This was decided", note(closed) + _facts(story, step))
+    return page(200, "May this go on?", _facts(story, step) + _form(account_of(headers)))
 
 
 def submit(token: str, headers: Mapping[str, str], body: bytes, now: datetime) -> tuple[Page, list[StepMessage]]:
@@ -48,12 +47,13 @@ def submit(token: str, headers: Mapping[str, str], body: bytes, now: datetime) -
         story, step = approvals.read_link(token, now)
     except UnknownStep as error:
         return page(404, "No such question", f"<p>{text(error)}</p>"), []
+    if is_from_elsewhere(headers):  # a browser that is signed in here would answer in its user's name
+        return page(403, "Not decided", note("another site has sent this: open the link, and answer there", "bad")), []
     if _why_closed(story, step, now):
         return show(token, headers, now), []
     made, problem = _answer(_options(story, step), headers, body, now)
     if made is None:
-        note = f'<p class="note">{text(problem)}</p>'
-        return page(400, "May this go on?", note + _facts(story, step) + _form(_account(headers))), []
+        return page(400, "May this go on?", note(problem, "bad") + _facts(story, step) + _form(account_of(headers))), []
     stands = approvals.decide(step.key, made)
     if stands is made:
         outcome = "approved" if made.approved else "rejected"
@@ -66,13 +66,13 @@ def submit(token: str, headers: Mapping[str, str], body: bytes, now: datetime) -
             step=step.id,
         )
     title = "Thank you" if stands is made else "This was decided"
-    return page(200, title, note + _facts(story, step)), _wake(step, now)
+    return page(200, title, note(stands.told(), "good") + _facts(story, step)), _wake(step, now)
 
 
 def _answer(options: Options, headers: Mapping[str, str], body: bytes, now: datetime) -> tuple[Decision | None, str]:
     given = {name: values[0] for name, values in parse_qs(body[:MAX_FORM].decode("utf-8", "replace")).items()}
-    account = _account(headers)
-    name = account or " ".join(given.get("name", "").split())[:MAX_NAME]
+    account = account_of(headers)
+    name = account or named(given.get("name", ""))
     if given.get("decision") not in ("approve", "reject"):
         return None, "Press one of the two buttons."
     if not name:
@@ -110,14 +110,9 @@ def _options(story: Story, step: Step) -> Options:
     return msgspec.convert(plan_of(story, step).options, type=Options)
 
 
-def _account(headers: Mapping[str, str]) -> str:
-    """The signed-in account; without App Service authentication anybody could send that header."""
-    return headers.get(_ACCOUNT, "") if settings().is_authenticated else ""
-
-
 def _facts(story: Story, step: Step) -> str:
     event = story.event
-    return facts(
+    told = facts(
         {
             "route": step.route,
             "model": event.model,
@@ -131,13 +126,14 @@ def _facts(story: Story, step: Step) -> str:
             "asked": f"{step.claimed or step.created:%Y-%m-%d %H:%M} UTC",
         }
     )
+    return f'<section class="card narrow">{told}</section>'
 
 
 def _form(account: str) -> str:
     name = f'<label for="name">Your name</label><input id="name" name="name" maxlength="{MAX_NAME}" required>'
     return (
-        f'<form method="post">{f"<p>You are {text(account)}.</p>" if account else name}'
+        f'<form method="post" class="card narrow">{f"<p>You are {text(account)}.</p>" if account else name}'
         f'<label for="comment">Comment</label><textarea id="comment" name="comment" maxlength="{MAX_COMMENT}" rows="3">'
-        '</textarea><button class="good" name="decision" value="approve">Approve</button>'
-        '<button class="bad" name="decision" value="reject">Reject</button></form>'
+        '</textarea><div class="buttons"><button class="good" name="decision" value="approve">Approve</button>'
+        '<button class="bad" name="decision" value="reject">Reject</button></div></form>'
     )

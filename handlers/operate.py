@@ -1,6 +1,7 @@
 """What operators ask of the app over HTTP: events, replay, resolve. In: a request's parts. Out: a status and JSON.
 
-Who may ask is the host's business: these functions need its key, or App Service authentication in front.
+Who may ask is the host's business: these functions need its key. `by` is who asks, where that is known: it is kept in
+the history of the steps. The same for browsers is in `operate_pages.py`.
 """
 
 from __future__ import annotations
@@ -13,16 +14,17 @@ from typing import Any
 import msgspec
 
 from handlers import replay
+from handlers.hours import hours_until
+from handlers.listing import listed, wanted_of
+from handlers.pages import Page
 from handlers.poison import replay_poison
-from handlers.story import state_of, story_of, summary_of
+from handlers.story import story_of
 from handlers.turn import Clock
 from shared import ledger
 from shared.errors import ClaimLost, NotNow, RoutesError, RoutesUnavailable, UnknownStep
 from shared.messages import StepMessage
 from shared.settings import settings
 from shared.steps import State
-
-DEFAULT_DAYS, MAX_LISTED = 7.0, 500
 
 
 class ReplayRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -48,31 +50,24 @@ class ResolveRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Reply:
-    """What the operator is told, and the pointers to put on the queue `steps`."""
+    """What the operator is told, and the pointers to put on the queue `steps`; `page` is the same for a browser."""
 
     status: int
     body: dict[str, Any]
     pointers: Iterable[StepMessage] = ()
+    page: Page | None = None
 
 
 def list_events(query: Mapping[str, str], clock: Clock) -> Reply:
-    """Answer with the events of the last `days` (7), newest first; `state`, `model` narrow them; `limit` (50)."""
+    """Answer with a page of events, newest first, as `handlers.listing` reads the query; the first page of a list has
+    the last 24 hours beside it."""
 
-    def listed() -> Reply:
-        days, limit = float(query.get("days", DEFAULT_DAYS)), int(query.get("limit", 50))
-        if not 0 < days < 10_000 or not 0 < limit <= MAX_LISTED:
-            raise ValueError(f"`days` has to be above 0, `limit` from 1 to {MAX_LISTED}")
-        since = _remembered(clock() - timedelta(days=days), clock)
-        found: list[dict[str, Any]] = []
-        for event_id in ledger.recent(since, clock() + timedelta(days=1), 100_000):
-            story = ledger.read(event_id)
-            if query.get("state") in (None, state_of(story)) and query.get("model") in (None, story.event.model):
-                found.append(summary_of(story))
-            if len(found) == limit:
-                break
-        return Reply(200, {"events": found})
+    def found() -> Reply:
+        wanted = wanted_of(query, clock)
+        told = listed(wanted)
+        return Reply(200, told if wanted.after else {**told, "hours": hours_until(clock())})
 
-    return answered(listed)
+    return answered(found)
 
 
 def show_event(event_id: str) -> Reply:
@@ -80,7 +75,7 @@ def show_event(event_id: str) -> Reply:
     return answered(lambda: Reply(200, story_of(ledger.read(event_id))))
 
 
-def replay_one(event_id: str, body: bytes, clock: Clock) -> Reply:
+def replay_one(event_id: str, body: bytes, clock: Clock, by: str = "") -> Reply:
     """Replay one step of an event or, without `step`, all its steps in one of the `states`."""
 
     def replayed() -> Reply:
@@ -90,13 +85,13 @@ def replay_one(event_id: str, body: bytes, clock: Clock) -> Reply:
         if asked.routes:
             return pointing(replay.route_again(event_id, clock))
         if asked.step:
-            return pointing([replay.replay_step(event_id, asked.step, asked.force, clock)])
-        return pointing(replay.replay_event(event_id, frozenset(asked.states), clock))
+            return pointing([replay.replay_step(event_id, asked.step, asked.force, clock, by)])
+        return pointing(replay.replay_event(event_id, frozenset(asked.states), clock, by))
 
     return answered(replayed)
 
 
-def replay_many(body: bytes, clock: Clock) -> Reply:
+def replay_many(body: bytes, clock: Clock, by: str = "") -> Reply:
     """Replay the steps in one of the `states` of all events `since` then, and events kept as poison since then."""
 
     def replayed() -> Reply:
@@ -107,19 +102,19 @@ def replay_many(body: bytes, clock: Clock) -> Reply:
         since = _remembered(since, clock)
         if asked.routes:
             return pointing(list(replay.route_unrouted_since(since, clock)))
-        reply = pointing(list(replay.replay_since(since, frozenset(asked.states), clock)))
+        reply = pointing(list(replay.replay_since(since, frozenset(asked.states), clock, by)))
         reply.body["requeued"] = replay_poison(since)
         return reply
 
     return answered(replayed)
 
 
-def resolve(event_id: str, body: bytes, clock: Clock) -> Reply:
+def resolve(event_id: str, body: bytes, clock: Clock, by: str = "") -> Reply:
     """Note that a dead or parked step was done."""
 
     def resolved() -> Reply:
         asked = msgspec.json.decode(body or b"{}", type=ResolveRequest)
-        return pointing(replay.resolve_step(event_id, asked.step, asked.outcome, clock))
+        return pointing(replay.resolve_step(event_id, asked.step, asked.outcome, clock, by))
 
     return answered(resolved)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timedelta
 
-from shared import brakes, ledger
+from shared import brakes, failures, ledger
 from shared.settings import settings
 
 log = logging.getLogger("relay.prune")
@@ -20,5 +20,6 @@ def prune(now: datetime) -> int:
         ledger.forget(row)
         count += 1
     brakes.forget(now)
+    failures.forget(before, MAX_EVENTS)
     log.info("%s events from before %s were removed", count, before.date())
     return count

@@ -44,7 +44,12 @@ def link(event_id: str, step_id: str) -> str:
     base = settings().public_url
     if not base:
         raise SettingError("setting PUBLIC_URL is missing: give the app's own https:// URL, for links to approvals")
-    return f"{base}/api/approvals/{event_id}.{_short(step_id)}.{_signature(event_id, step_id)}"
+    return f"{base}/api/approvals/{link_key(event_id, step_id)}"
+
+
+def link_key(event_id: str, step_id: str) -> str:
+    """Return the last part of that address, which is the key to it."""
+    return f"{event_id}.{_short(step_id)}.{_signature(event_id, step_id)}"
 
 
 def read_link(token: str, now: datetime) -> tuple[Story, Step]:
