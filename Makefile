@@ -8,13 +8,16 @@ RUNTIME := azure-functions-runtime==1.3.0
 ONCE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check pythons soak bench clean
+.PHONY: help run wine test check docs pythons soak bench infra-check audit sbom deploy destroy clean
 
 help: ## show what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: $(VENV)/.installed-run ## start everything here, send two signed events, show what became of them (ONCE=1: then end)
 	@$(RUN) -m local.run $(if $(ONCE),--once)
+
+wine: $(VENV)/.installed-run .venv-mlflow/.installed ## take a real model from a real MLflow server to production, stop two worse ones
+	@$(RUN) -m examples.wine.run
 
 test: $(VENV)/.installed-test .venv-mlflow/.installed ## run the tests
 	@$(RUN) -m pytest --numprocesses 3

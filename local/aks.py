@@ -67,6 +67,7 @@ class Cluster:
         """How long a command takes at least."""
         self.breaks = ""
         """Why the next command's pod does not even start; empty if it does."""
+        self.power = "Running"
         self.commands: list[Command] = []
         self.file = folder / f"{uuid.uuid4().hex}.json"
         self.file.write_text(json.dumps(_EMPTY))
@@ -112,9 +113,14 @@ class AKS:
     def routes(self) -> list[web.RouteDef]:
         """Submit a command; ask for its result."""
         return [
+            web.get(_CLUSTER, self._get_cluster),
             web.post(_CLUSTER + "/runCommand", self._submit),
             web.get(_CLUSTER + "/commandResults/{id}", self._result),
         ]
+
+    async def _get_cluster(self, request: web.Request) -> web.Response:
+        properties = {"provisioningState": "Succeeded", "powerState": {"code": self._cluster(request).power}}
+        return web.json_response({"name": request.match_info["cluster"], "properties": properties})
 
     async def _submit(self, request: web.Request) -> web.Response:
         cluster, body = self._cluster(request), await body_of(request)

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from local.azure_devops_builds import Builds
-from local.azure_devops_releases import Releases
+from local.azure_devops_rights import Rights
 from local.azure_devops_wire import SIGN_IN_PAGE, collection
 
 BUILD_AREA = "965220d5-5bb9-42cf-8d67-9b146df2a5a4"
@@ -76,7 +76,7 @@ _RELEASE_LOCATIONS = [
 ]
 
 
-class AzureDevOps(Releases, Builds):
+class AzureDevOps(Rights, Builds):
     """Organisations with their projects, release definitions, releases, pipelines and runs.
 
     An organisation exists once `add_definition` or `add_pipeline` has named it. A caller shows a token that
@@ -92,6 +92,7 @@ class AzureDevOps(Releases, Builds):
             web.get("/{org}/_apis/ResourceAreas", self._areas),
             web.get("/{org}/_apis/ResourceAreas/{area}", self._area),
             *self.release_routes(),
+            *self.rights_routes(),
             *self.pipeline_routes(),
             *self.build_routes(),
         ]

@@ -109,6 +109,7 @@ class Jobs(DatabricksBase):
     def job_routes(self) -> list[web.RouteDef]:
         """Start, read, list, cancel; and the page behind a run's link."""
         return [
+            web.get(r"/api/2.{minor:[12]}/jobs/get", self._get_job),
             web.post(r"/api/2.{minor:[12]}/jobs/run-now", self._run_now),
             web.get(r"/api/2.{minor:[12]}/jobs/runs/get", self._get_run),
             web.get(r"/api/2.{minor:[12]}/jobs/runs/list", self._list_runs),
@@ -133,6 +134,12 @@ class Jobs(DatabricksBase):
             run_id = self.start_job(job.id, self.user_of(request), **given).id
             self._tokens[token] = run_id
         return web.json_response({"run_id": run_id, "number_in_job": run_id})
+
+    async def _get_job(self, request: web.Request) -> web.Response:
+        job = self._job_of(await fields_of(request))
+        declared = {"parameters": [{"name": name, "default": ""} for name in sorted(job.parameters or ())]}
+        settings = {"name": job.name, **(declared if job.parameters else {})}
+        return web.json_response({"job_id": job.id, "creator_user_name": "scheduler", "settings": settings})
 
     async def _get_run(self, request: web.Request) -> web.Response:
         return web.json_response(self._body(self._run_of(await fields_of(request))))

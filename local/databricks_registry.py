@@ -1,8 +1,9 @@
 """The workspace model registry: models and versions, tags, aliases, and the runs behind them.
 
 Confirmed by databricks-sdk 0.162 and mlflow 3.17: paths, methods, fields, the names of what is wrapped. By
-documentation: who may do what with which permission. Assumed: `databricks/model-versions/get`; aliases in a workspace
-registry; the filters of a search beyond `name` and `run_id` are not played.
+documentation: who may do what with which permission; a search of models gives 100 a page, 1,000 at most. Assumed:
+`databricks/model-versions/get`; aliases in a workspace registry; the filters of a search of versions beyond `name` and
+`run_id`, and all of a search of models, are not played.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from local.identity import Identity
 
 MLFLOW = "/api/2.0/mlflow"
 SOMEBODY = "data-scientist@example.com"
+MODELS_PAGE, MAX_MODELS_PAGE = 100, 1000
 _FILTER = re.compile(r"\s*(name|run_id)\s*=\s*'([^']*)'\s*")
 
 
@@ -77,6 +79,7 @@ class Registry(DatabricksBase):
         return [
             web.post(f"{models}/create", self._create_model),
             web.get(f"{models}/get", self._get_model),
+            web.get(f"{models}/search", self._search_models),
             web.get(f"{models}/get-latest-versions", self._get_latest_versions),
             web.post(f"{models}/get-latest-versions", self._get_latest_versions),
             web.post(f"{models}/alias", self._set_alias),
@@ -127,6 +130,15 @@ class Registry(DatabricksBase):
         model = self.model_of(await fields_of(request))
         return web.json_response({"registered_model_databricks": model.databricks_body()})
 
+    async def _search_models(self, request: web.Request) -> web.Response:
+        fields = await fields_of(request)
+        if fields.get("filter") or fields.get("order_by"):
+            raise invalid("Filters and orders of a search of models are not played here.")
+        if int(fields.get("max_results") or 0) > MAX_MODELS_PAGE:
+            raise invalid(f"max_results may be {MAX_MODELS_PAGE} at most.")
+        found = [model.body() for _, model in sorted(self.models.items())]
+        return web.json_response(_page(found, fields, "registered_models", MODELS_PAGE))
+
     async def _get_latest_versions(self, request: web.Request) -> web.Response:
         fields = await fields_of(request)
         model, stages = self.model_of(fields), _listed(fields.get("stages")) or STAGES
@@ -161,7 +173,7 @@ class Registry(DatabricksBase):
             for version in reversed(model.versions.values())
             if all(getattr(version, key) == value for key, value in wanted.items())
         ]
-        return web.json_response({"model_versions": found[: int(fields.get("max_results", 200))]})
+        return web.json_response(_page(found, fields, "model_versions", 200))
 
     async def _get_download_uri(self, request: web.Request) -> web.Response:
         _, version = self.version_of(await fields_of(request))
@@ -232,6 +244,13 @@ def _version(model: Model, version: Version) -> web.Response:
 
 def _versions(model: Model, versions: list[Version]) -> web.Response:
     return web.json_response({"model_versions": [each.body(model.aliases_of(each.version)) for each in versions]})
+
+
+def _page(found: list[Any], fields: Mapping[str, Any], key: str, default: int) -> dict[str, Any]:
+    start = int(fields.get("page_token") or 0)
+    end = start + int(fields.get("max_results") or default)
+    more = {"next_page_token": str(end)} if len(found) > end else {}
+    return {key: found[start:end], **more}
 
 
 def _listed(value: object) -> list[str]:

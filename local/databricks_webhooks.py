@@ -1,9 +1,10 @@
 """Webhooks of the workspace model registry: kept, matched with each act, signed and sent.
 
 By documentation: events, statuses, http_url_spec, the signature, the three bodies in tests/deliveries; that a
-registered model's creation is told registry-wide only. By databricks-registry-webhooks 0.1.2: the preview paths, a JSON
-body on DELETE. Assumed: the texts and fields of the other bodies; one delivery per event that a webhook lists, so an
-act may come under its generic and its specific name.
+registered model's creation is told registry-wide only; that a list without `model_name` shows those of all models.
+Checked with databricks-registry-webhooks 0.1.2 and databricks-sdk 0.156: both paths, all requests, the answers' fields,
+pages of a list; a JSON body on DELETE is the former's way. Assumed: the texts and fields of the other bodies; one
+delivery per event that a webhook lists, so an act may come under its generic and its specific name; pages of 200.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ EVENTS = (
     "TRANSITION_REQUEST_TO_ARCHIVED_CREATED",
 )
 STATUSES = ("ACTIVE", "TEST_MODE", "DISABLED")
+PAGE = 200
 _SPECIFIC = {
     "MODEL_VERSION_TRANSITIONED_STAGE": "MODEL_VERSION_TRANSITIONED_TO_{}",
     "TRANSITION_REQUEST_CREATED": "TRANSITION_REQUEST_TO_{}_CREATED",
@@ -148,9 +150,12 @@ class Webhooks(Stages):
         found = [
             webhook.body()
             for webhook in self.webhooks.values()
-            if webhook.model == model and (not events or events & set(webhook.events))
+            if model in ("", webhook.model) and (not events or events & set(webhook.events))
         ]
-        return web.json_response({"webhooks": found})
+        begin = int(request.query.get("page_token") or 0)
+        end = begin + min(int(request.query.get("max_results") or PAGE), PAGE)
+        more = {"next_page_token": str(end)} if end < len(found) else {}
+        return web.json_response({"webhooks": found[begin:end], **more})
 
     async def _update_webhook(self, request: web.Request) -> web.Response:
         fields = await fields_of(request)
@@ -180,7 +185,7 @@ class Webhooks(Stages):
         sent = await asyncio.wrap_future(self._tell(webhook, body))
         if not sent.status:
             raise invalid(f"The webhook could not be reached: {sent.reply}")
-        return web.json_response({"webhook": {"status_code": sent.status, "body": sent.reply}})
+        return web.json_response({"status_code": sent.status, "body": sent.reply})
 
     def _webhook_of(self, fields: dict[str, Any]) -> Webhook:
         wanted = text_of(fields, "id")

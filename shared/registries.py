@@ -33,7 +33,7 @@ class Registry:
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
     """A model version as it stands. `user` registered it (empty where the registry keeps none), `source` is the URI of
-    its artifacts."""
+    its artifacts, `status` READY once the registry has them (else PENDING_… or FAILED_REGISTRATION)."""
 
     model: str
     version: str
@@ -43,6 +43,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str = ""
     source: str = ""
     user: str = ""
+    status: str = "READY"
 
 
 class OpenRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,6 +139,7 @@ def version_of(body: dict[str, Any]) -> Version:
         run_id=body.get("run_id") or "",
         source=body.get("source") or "",
         user=body.get("user_id") or "",
+        status=body.get("status") or "READY",
     )
 
 

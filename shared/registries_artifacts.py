@@ -1,119 +1,155 @@
-"""The artifacts of MLflow servers: what a version consists of, read from one server and stored at another.
+"""The artifacts of model versions: a folder of files at one registry, read and stored at another, whatever their kinds.
 
-Only what a server serves itself (`mlflow-artifacts:`, which it does unless started with --no-serve-artifacts): for
-anything else the credentials of its storage would be needed. Storing the same file again does no harm.
-Contract: MlflowArtifactsService of MLflow 3 (list, download, upload).
+How a kind of registry is asked for its files: shared.registries_mlflow_files, shared.registries_databricks_files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import IO, Any
-from urllib.parse import quote, urlsplit
+from typing import IO, NamedTuple, Protocol
 
 from shared import rest
 from shared.errors import PermanentFailure, TransientFailure
-from shared.registries import Registry
-from shared.registries_rest import MLFLOW, headers, read
 
-API = "/api/2.0/mlflow-artifacts/artifacts"
 CHUNK = 1024 * 1024
 MAX_FILES = 1000
 MAX_DEPTH = 20
+Renew = Callable[[], None]
+"""Called between the parts of a file: says that whoever copies is still at it, and fails if nobody waits for that."""
 
 
-def folder_of(registry: Registry, model: str, version: str) -> str:
-    """Return the folder, on its server, of a version's artifacts. Raises PermanentFailure if they are elsewhere."""
-    params = {"name": model, "version": version}
-    uri = str((read(registry, "model-versions/get-download-uri", params) or {}).get("artifact_uri", ""))
-    return served(uri)
+class JobNeeded(PermanentFailure):
+    """The files are too many, too large or out of reach for this app: a Databricks job may still copy them."""
 
 
-def served(uri: str) -> str:
-    """Return the folder that an artifact URI names on its server. Raises PermanentFailure if it is elsewhere."""
-    parts = urlsplit(uri)
-    if parts.scheme != "mlflow-artifacts" or parts.netloc:
-        raise PermanentFailure(
-            f"the artifacts are at {parts.scheme or 'no'}:, and only those that an MLflow server serves itself "
-            "(mlflow-artifacts:) are copied here: use a `databricks_job` or pipeline that may read them"
-        )
-    return parts.path.strip("/")
+class Entry(NamedTuple):
+    """What a folder lists: a file with its size, or a folder. `name` has no slash."""
+
+    name: str
+    is_folder: bool
+    size: int
 
 
-def files(registry: Registry, folder: str, most: int) -> dict[str, int]:
+class Address(NamedTuple):
+    """Where a file is read, with the headers that it takes, at which service."""
+
+    url: str
+    headers: Mapping[str, str]
+    service: str
+
+
+class Folder(Protocol):
+    """A folder of artifacts at a registry; paths have no slash at either end. Each method raises a Failure."""
+
+    def entries(self, path: str) -> Iterator[Entry]:
+        """Yield what stands at a path in the folder, "" for itself; nothing where there is nothing."""
+
+    def address(self, path: str) -> Address:
+        """Return where a file is read."""
+
+
+class WritableFolder(Folder, Protocol):
+    """A folder of a run, to store files in."""
+
+    def store(self, path: str, size: int, content: IO[bytes], renew: Renew) -> None:
+        """Store a file; once more does no harm. Raises a Failure, and what `renew` raises."""
+
+
+def files(folder: Folder, most: float) -> dict[str, int]:
     """Return the size of each file in a folder, by its path in there.
 
-    Raises PermanentFailure if they are larger than `most` bytes together, or too many.
+    Raises JobNeeded if they are larger than `most` bytes together, or too many.
     """
     found: dict[str, int] = {}
-    for path, size in _walk(registry, folder, "", 0):
+    total = 0
+    for path, size in _walk(folder, "", 0):
         found[path] = size
-        if sum(found.values()) > most or len(found) > MAX_FILES:
-            raise PermanentFailure(
-                f"the artifacts are more than {most / 1e6:g} MB, or than {MAX_FILES} files: raise `max_megabytes` as "
-                "far as the copying still fits into STEP_LEASE_SECONDS, or use a `databricks_job` or pipeline for it"
-            )
+        total += size
+        if total > most:
+            raise JobNeeded(f"the artifacts are more than {most / 1e6:g} MB")
+        if len(found) > MAX_FILES:
+            raise JobNeeded(f"the artifacts are more than {MAX_FILES} files")
     return found
 
 
-def fetch(registry: Registry, path: str, size: int, into: IO[bytes]) -> None:
-    """Read a file of so many bytes from its server. Raises a Failure, a TransientFailure if it is not so large."""
+def fetch(folder: Folder, path: str, size: int, into: IO[bytes], renew: Renew) -> None:
+    """Read a file of so many bytes. Raises a Failure, a TransientFailure if it is not so large."""
     import requests
 
-    with _judged():
-        url = f"{registry.url}{API}/{quote(path)}"
-        with requests.get(
-            url, headers=headers(registry), stream=True, timeout=rest.TIMEOUT_SECONDS, allow_redirects=False
-        ) as got:
-            rest.judge(got.status_code, got.headers, f"reading the artifact {path}", "GET", MLFLOW)
-            for chunk in got.iter_content(CHUNK):
-                into.write(chunk)
-                if into.tell() > size:
-                    break
+    url, headers, service = folder.address(path)
+    with (
+        judged(service),
+        requests.get(url, headers=headers, stream=True, timeout=rest.TIMEOUT_SECONDS, allow_redirects=False) as got,
+    ):
+        judge(got.status_code, got.headers, "" if got.ok else got.text, f"reading the artifact {path}", service)
+        for chunk in got.iter_content(CHUNK):
+            into.write(chunk)
+            renew()
+            if into.tell() > size:
+                break
     if into.tell() != size:
-        raise TransientFailure(f"the artifact {path} is not the {size} bytes that {MLFLOW} lists")
+        raise TransientFailure(f"the artifact {path} is not the {size} bytes that are listed")
     into.seek(0)
 
 
-def store(registry: Registry, path: str, size: int, content: IO[bytes]) -> None:
-    """Store a file at a server. Raises a Failure."""
-    import requests
+class Stream:
+    """A file as requests sends it: with its length, and renewing while it is read."""
 
-    with _judged():  # to store it once more changes nothing: that makes it as harmless as asking
-        url = f"{registry.url}{API}/{quote(path)}"
-        data = content if size else b""  # requests would send an empty file without its length
-        got = requests.put(
-            url, data=data, headers=headers(registry), timeout=rest.TIMEOUT_SECONDS, allow_redirects=False
-        )
-        rest.judge(got.status_code, got.headers, f"storing the artifact {path}: {got.text[:300]}", "GET", MLFLOW)
+    def __init__(self, content: IO[bytes], size: int, renew: Renew) -> None:
+        self._content, self._size, self._renew = content, size, renew
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[bytes]:
+        return parts(self._content, CHUNK, self._renew)
+
+    def read(self, length: int = -1) -> bytes:
+        """Return so many bytes at most."""
+        self._renew()
+        return self._content.read(length)
 
 
-def _walk(registry: Registry, folder: str, inside: str, depth: int) -> Iterator[tuple[str, int]]:
-    reply = rest.request(
-        "GET",
-        f"{registry.url}{API}",
-        MLFLOW,
-        params={"path": f"{folder}/{inside}".rstrip("/")},
-        headers=headers(registry),
-    )
-    listed: Any = reply.json()
-    for each in listed.get("files", ()):
-        name = str(each["path"])
-        if name in ("", ".", "..") or "/" in name or "\\" in name or depth > MAX_DEPTH:
-            raise PermanentFailure(f"{MLFLOW} lists an artifact that no folder holds: {name[:80]!r}")
-        path = f"{inside}/{name}".lstrip("/")
-        if each.get("is_dir"):
-            yield from _walk(registry, folder, path, depth + 1)
-        else:
-            yield path, int(each.get("file_size", 0))
+def parts(content: IO[bytes], length: int, renew: Renew) -> Iterator[bytes]:
+    """Yield the content in parts of so many bytes, and renew before each."""
+    while part := content.read(length):
+        renew()
+        yield part
 
 
 @contextmanager
-def _judged() -> Iterator[None]:
+def judged(service: str) -> Iterator[None]:
+    """Turn what requests raises into a Failure. To read and to store is as harmless to repeat as to ask."""
     import requests
 
     try:
         yield
     except requests.RequestException as error:
-        raise rest.failure_of_error(error, "GET", MLFLOW) from None
+        raise rest.failure_of_error(error, "GET", service) from None
+
+
+def judge(status: int, headers: Mapping[str, str], said: str, doing: str, service: str) -> None:
+    """Raise the Failure that a status means. What was said may repeat a signed address: only its code is told on."""
+    code = _code(said)
+    if status == 403 and (code in ("AuthenticationFailed", "ExpiredToken") or "expired" in said.lower()):
+        raise TransientFailure(f"{service} lets nobody in any more by this address, {doing}: it will be asked anew")
+    rest.judge(status, headers, f"{doing} {code}".strip(), "GET", service)
+
+
+def _code(said: str) -> str:
+    found = re.search(r"<Code>([A-Za-z]{1,60})</Code>", said) or re.search(r'"message": ?"([^"]{1,300})"', said)
+    return found[1] if found else ""
+
+
+def _walk(folder: Folder, path: str, depth: int) -> Iterator[tuple[str, int]]:
+    for entry in folder.entries(path):
+        name = entry.name
+        if name in ("", ".", "..") or "/" in name or "\\" in name or depth > MAX_DEPTH:
+            raise PermanentFailure(f"the registry lists an artifact that no folder holds: {name[:80]!r}")
+        inside = f"{path}/{name}".lstrip("/")
+        if entry.is_folder:
+            yield from _walk(folder, inside, depth + 1)
+        else:
+            yield inside, entry.size

@@ -1,4 +1,4 @@
-"""What a routes file may not say of registries: gates and steps without a registry to ask, and loops."""
+"""What a routes file may not say of registries: gates and steps without a registry to ask, copies, and loops."""
 
 from __future__ import annotations
 
@@ -8,28 +8,35 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from shared.loops import cycle, may_start
-from shared.routes import STATUS_TAG, Route, Source, StepPlan, matches
+from shared.routes import EVENT_TYPES, STATUS_TAG, Route, Source, StepPlan, matches
 from shared.routes_lines import Path
 from shared.routes_rules import Problems, Rules, one_of
 
+JOBS = "databricks_jobs"
 METRIC = re.compile(r"(>=|<=|>|<|==) *(-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)")
 
 
 def check_registries(
     routes: Mapping[int, Route], sources: Mapping[str, Source], rules: Rules, problems: Problems
 ) -> None:
-    """Note a problem where a route asks or acts on a registry whose address the file does not give."""
+    """Note a problem where a route asks or acts on a registry whose address the file does not give, or on none at all,
+    and where a source of jobs has what only a registry has."""
+    for name, source in sources.items():
+        if source.kind == JOBS and source.authorization_secret:
+            reason = "a source of jobs takes none: `secret`, `user:password`, is what the Authorization header bears"
+            problems.add(("sources", name, "authorization_secret"), reason)
     for index, route in routes.items():
         path: Path = ("routes", index)
-        silent = [name for name, source in sources.items() if matches(route.when.source, name) and not source.address]
-        for key in ("require", "write_status"):
-            if getattr(route, key) and silent:
-                problems.add((*path, key), _without_address(silent))
+        starting = [name for name in sources if matches(route.when.source, name)]
+        silent = [name for name in starting if not sources[name].address]
+        _check_asking(path, route, [sources[name] for name in starting], silent, problems)
         for name, condition in (route.require.metrics if route.require else {}).items():
             if not METRIC.fullmatch(condition):
                 problems.add((*path, "require", "metrics", name), f"{condition!r} is no condition such as `>= 0.9`")
         for place, step in _steps(path, route):
             _check_step(place, step, silent, sources, rules, problems)
+            if step.target == "copy_model":
+                _check_copy(place, step, starting, sources, problems)
 
 
 def check_loops(routes: Mapping[int, Route], sources: Mapping[str, Source], rules: Rules, problems: Problems) -> None:
@@ -47,6 +54,37 @@ def check_loops(routes: Mapping[int, Route], sources: Mapping[str, Source], rule
                 f"a loop: {way}: a step causes the event that starts it again. Narrow a `when`, or allow it so many "
                 "times with `rounds: N` beside `name`",
             )
+
+
+def _check_asking(path: Path, route: Route, starting: list[Source], silent: list[str], problems: Problems) -> None:
+    for key in ("require", "write_status"):
+        if getattr(route, key) and _only_jobs(route, starting):
+            problems.add((*path, key), "only jobs start this route, and a job is no model version: leave it out")
+        elif getattr(route, key) and silent:
+            problems.add((*path, key), _without_address(silent))
+
+
+def _only_jobs(route: Route, starting: list[Source]) -> bool:
+    """Tell whether nothing else can start the route: no source of another kind, or no event of another type."""
+    types = [type for type in EVENT_TYPES if matches(route.when.event, type)]
+    by_source = bool(starting) and all(source.kind == JOBS for source in starting)
+    return by_source or (bool(types) and all(type.startswith("job.") for type in types))
+
+
+def _check_copy(
+    path: Path, step: StepPlan, starting: list[str], sources: Mapping[str, Source], problems: Problems
+) -> None:
+    """What a copy needs of the registry that it goes to, and that this is no copy to the model itself."""
+    to = sources.get(step.options["to"])
+    experiment = step.options.get("experiment", "")
+    if to is not None and to.workspace and experiment and not experiment.startswith("/"):
+        reason = f"in a Databricks workspace an experiment is a path such as `/Shared/{experiment}`"
+        problems.add((*path, "experiment"), reason)
+    named = step.options.get("registry", "")
+    origins = [sources[name] for name in ([named] if named else starting) if name in sources]
+    same = step.options.get("name", "{model}") == step.options.get("model", "{model}")
+    if to is not None and to.address and same and any(origin.address == to.address for origin in origins):
+        problems.add((*path, "to"), "it would be copied to the model itself: give it another `name`, or another `to`")
 
 
 def _started(cause: Route, routes: Mapping[int, Route], sources: Mapping[str, Source], rules: Rules) -> Iterator[str]:

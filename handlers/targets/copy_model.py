@@ -1,62 +1,32 @@
-"""A model version with its artifacts from one MLflow server to another, such as from a team's to production's.
+"""A model version with its artifacts from one registry to another, such as from a team's to production's.
 
-The copy bears where it comes from: a version that was copied already is not copied again. Files come first, one after
-the other, and those that are there are left out when an attempt goes on where another ended; the version is registered
-last, after a conditional write that a worker fails whose step somebody else has taken over.
-Files pass through this app: between Databricks workspaces, or where a version is large, use a `databricks_job`.
-Contract: shared.registries_artifacts, shared.registries_copies.
+Registries are Databricks workspaces and MLflow servers, in any pair. The copy bears where it comes from: a version that
+was copied already is not copied again. Files come first, one after the other, and those that are there are left out
+when a turn goes on where another ended; the version is registered last, after a conditional write that a worker fails
+whose step somebody else has taken over.
+Files pass through this app. What is larger than `max_megabytes`, or out of its reach, a Databricks job copies.
+Contract: shared.registries_copies, shared.registries_databricks_files, shared.registries_mlflow_files,
+shared.databricks_runs.
 """
 
 from __future__ import annotations
 
-import tempfile
-import time
 from collections.abc import Mapping
-from typing import Annotated, NamedTuple
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-import msgspec
-
-from shared.attempts import Access, Answer, Attempt, Caused, Succeeded
-from shared.errors import PermanentFailure, TransientFailure
-from shared.registries import (
-    Registry,
-    Version,
-    check_stage,
-    existing,
-    link,
-    metrics,
-    named,
-    read_alias,
-    set_alias,
-    transition,
-)
-from shared.registries_artifacts import fetch, files, folder_of, store
-from shared.registries_copies import COPIED_FROM, MARKER, copy_of, create_version, ensure_model, ensure_run, finish_run
-from shared.settings import settings
+from handlers.model_copies import copying, job
+from handlers.model_copies.lease import Lease, own_lease
+from handlers.model_copies.options import Options, Way
+from shared.attempts import Access, Answer, Attempt, Caused
+from shared.databricks import Workspace
+from shared.errors import PermanentFailure
+from shared.registries import named, read_alias
+from shared.registries_artifacts import JobNeeded
+from shared.settings import allowed_url
 from shared.templates import Safe, as_is
 
-
-class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """From `registry` (a source's name, empty for the event's) to the registry of the source `to`, under `name`."""
-
-    to: str
-    registry: str = ""
-    model: str = "{model}"
-    version: str = "{version}"
-    name: str = "{model}"
-    alias: str = ""
-    stage: str = ""
-    tags: dict[str, str] = {}
-    experiment: str = "Copied models"
-    max_megabytes: Annotated[float, msgspec.Meta(gt=0, le=10_000)] = 200.0
-
-    def __post_init__(self) -> None:
-        """Refuse what is no stage, a tag without a name, and those by which a copy is known."""
-        if self.stage:
-            check_stage(self.stage)
-        if {"", COPIED_FROM, MARKER} & self.tags.keys():
-            raise ValueError(f"a tag needs a name, and `{COPIED_FROM}` and `{MARKER}` are set by the relay itself")
-
+__all__ = ["TEMPLATED", "Options", "causes", "check", "connect", "preview", "probe", "start"]
 
 TEMPLATED: Mapping[str, Safe] = {
     "model": named,
@@ -68,99 +38,66 @@ TEMPLATED: Mapping[str, Safe] = {
 }
 
 
-class Way(NamedTuple):
-    """From where to where."""
-
-    source: Registry
-    destination: Registry
-
-
 def connect(options: Options, access: Access) -> Way:
-    """Return both registries. Raises PermanentFailure unless both are MLflow servers."""
-    way = Way(access.registry(options.registry), access.registry(options.to))
-    if any(registry.kind != "mlflow" for registry in way):
-        raise PermanentFailure("only MLflow servers give their artifacts away here: use a `databricks_job` to copy")
-    return way
+    """Return both registries, and the workspace of the job. Raises PermanentFailure for a copy of a model to itself."""
+    source, destination = access.registry(options.registry), access.registry(options.to)
+    if (source.url, options.model) == (destination.url, options.name):
+        raise PermanentFailure("it would be copied to the model itself: give it another `name`, or another `to`")
+    if options.large is None:
+        return Way(source, destination)
+    pat = access.secret(options.large.pat_secret) if options.large.pat_secret else ""
+    return Way(source, destination, Workspace(allowed_url(options.large.workspace, "`workspace`"), pat))
 
 
 def causes(options: Options) -> list[Caused]:
-    """A version, and its alias. Which number it gets is not known: no event is taken for that of one."""
-    caused = [Caused("model_version.created", options.to, options.name, tags=options.tags)]
+    """A version, its alias and its stage. Which number it gets is not known: no event is taken for that of one."""
+    to, name = options.to, options.name
+    caused = [Caused("model_version.created", to, name, tags=options.tags)]
     if options.alias:
-        caused.append(Caused("model_version_alias.created", options.to, options.name, "*", alias=options.alias))
+        caused.append(Caused("model_version_alias.created", to, name, "*", alias=options.alias))
+    if options.stage:
+        caused.append(Caused("model_version.stage_changed", to, name, "*", to_stage=options.stage))
     return caused
 
 
-def start(attempt: Attempt) -> Answer:
-    """Copy what is not there yet. Raises TransientFailure when half of the lease is over: the next attempt goes on."""
+def preview(attempt: Attempt) -> dict[str, Any]:
+    """Return the version that is made where none bears where it comes from."""
     options: Options = attempt.options
-    way: Way = attempt.connection
-    found = _copy(attempt)
-    how = "had been copied"
-    if found is None:
-        found, how = _copied(attempt), "was copied"
-    if options.alias and read_alias(way.destination, options.name, options.alias) != found.version:
-        set_alias(way.destination, options.name, found.version, options.alias)
-    if options.stage not in ("", found.stage):
-        transition(way.destination, options.name, found.version, options.stage, archive=False)
-    return _succeeded(attempt, found, how)
+    body = {"to": attempt.connection.destination.url, "name": options.name, "tags": copying.tags(attempt)}
+    told = {key: getattr(options, key) for key in ("alias", "stage") if getattr(options, key)}
+    return {"request": "copy a model version with its files, looked for first", "body": {**body, **told}}
+
+
+def start(attempt: Attempt) -> Answer:
+    """Copy what is not there yet, as far as half a lease goes; start the job for what this app can't copy."""
+    found = copying.find(attempt)
+    if found is not None:
+        return copying.complete(attempt, found, "had been copied")
+    try:
+        return copying.copy(attempt, Lease(attempt))
+    except JobNeeded as needed:
+        return job.start(attempt, needed.reason)
+
+
+def check(attempt: Attempt) -> Answer:
+    """Return how the job stands, or go on copying. Raises PermanentFailure if that takes too long."""
+    run = attempt.progress.get("job_run")
+    if datetime.now(UTC) - attempt.started > timedelta(hours=attempt.options.wait_hours):
+        doing = f"run {run} has not copied it" if run else "it is not copied"
+        raise PermanentFailure(f"{doing} after {attempt.options.wait_hours:g} h")
+    if run:
+        return job.follow(attempt, run)
+    with own_lease(attempt) as lease:
+        found = copying.find(attempt)
+        return copying.complete(attempt, found, "was copied") if found else copying.copy(attempt, lease)
 
 
 def probe(attempt: Attempt) -> Answer | None:
     """Tell whether the copy is there, with its alias and stage."""
     options: Options = attempt.options
-    found = _copy(attempt)
-    if found is None or options.stage not in ("", found.stage):
+    found = copying.find(attempt)
+    if found is None or found.status != "READY" or options.stage not in ("", found.stage):
         return None
     if options.alias and read_alias(attempt.connection.destination, options.name, options.alias) != found.version:
         return None
-    return _succeeded(attempt, found, "was copied")
-
-
-def _origin(attempt: Attempt) -> str:
-    return link(attempt.connection.source, attempt.options.model, attempt.options.version)
-
-
-def _copy(attempt: Attempt) -> Version | None:
-    return copy_of(attempt.connection.destination, attempt.options.name, _origin(attempt))
-
-
-def _copied(attempt: Attempt) -> Version:
-    options: Options = attempt.options
-    source, destination = attempt.connection
-    original = existing(source, options.model, options.version)
-    folder = folder_of(source, options.model, options.version)
-    wanted = files(source, folder, int(options.max_megabytes * 1e6))
-    if not wanted:
-        raise PermanentFailure(f"{options.model} version {options.version} has no artifacts to copy")
-    ensure_model(destination, options.name)
-    title = f"{options.model} version {options.version}"[:200]
-    run_id, run_folder = ensure_run(destination, options.experiment, attempt.marker, title)
-    _copy_files(attempt, folder, f"{run_folder}/model", wanted)
-    finish_run(destination, run_id, metrics(source, original.run_id), int(time.time() * 1000))
-    attempt.save({"run": run_id})  # whoever has lost the step to another worker ends here
-    tags = {**options.tags, COPIED_FROM: _origin(attempt), MARKER: attempt.marker}
-    return create_version(destination, options.name, f"mlflow-artifacts:/{run_folder}/model", run_id, tags)
-
-
-def _copy_files(attempt: Attempt, folder: str, to: str, wanted: Mapping[str, int]) -> None:
-    source, destination = attempt.connection
-    there = files(destination, to, int(attempt.options.max_megabytes * 1e6) + 1)
-    deadline = time.monotonic() + settings().step_lease_seconds / 2
-    missing = {path: size for path, size in wanted.items() if there.get(path) != size}
-    for done, (path, size) in enumerate(missing.items()):
-        if time.monotonic() > deadline:
-            raise TransientFailure(f"{done} of {len(missing)} files were copied this time: it goes on")
-        with tempfile.TemporaryFile() as content:
-            fetch(source, f"{folder}/{path}", size, content)
-            store(destination, f"{to}/{path}", size, content)
-
-
-def _succeeded(attempt: Attempt, found: Version, how: str) -> Succeeded:
-    options: Options = attempt.options
-    outcome = f"{options.model} version {options.version} {how} to {options.to}: {options.name} version {found.version}"
-    return Succeeded(
-        outcome=outcome,
-        ref=found.version,
-        link=link(attempt.connection.destination, options.name, found.version),
-    )
+    return copying.succeeded(attempt, found, "was copied")

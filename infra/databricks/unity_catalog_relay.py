@@ -118,7 +118,7 @@ def _secret(place: str) -> bytes:
 
 def _from_scope(scope: str, key: str) -> str:
     try:
-        from databricks.sdk.runtime import dbutils  # type: ignore[import-not-found]
+        from databricks.sdk.runtime import dbutils
 
         return str(dbutils.secrets.get(scope=scope, key=key))
     except Exception as error:  # what a cluster raises for a scope that isn't there is nowhere written down

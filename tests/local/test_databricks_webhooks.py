@@ -156,7 +156,7 @@ def test_only_an_active_webhook_is_told_of_acts(databricks: Databricks, receiver
 def test_the_test_call_hands_back_what_the_receiver_answered(databricks: Databricks, receiver: Receiver) -> None:
     webhook = create(databricks, receiver, status="TEST_MODE")
     asked = {"id": webhook["id"], "event": "COMMENT_CREATED"}
-    reply = call(databricks, "POST", f"{PREFIXES[0]}/registry-webhooks/test", json=asked).json()["webhook"]
+    reply = call(databricks, "POST", f"{PREFIXES[0]}/registry-webhooks/test", json=asked).json()
     assert reply["status_code"] == 202
     assert json.loads(reply["body"]) == {"plan": "it would do this"}
     [body] = receiver.bodies

@@ -128,3 +128,75 @@ def test_a_registry_in_clear_is_refused(url: str) -> None:
     with pytest.raises(RoutesError) as error:
         parse_routes(SOURCES.replace("https://adb-1.1.azuredatabricks.net", url) + ONE % ("dev", ""), "f", rules())
     assert "sources.dev.workspace: it has to be an https:// URL" in error.value.problems[0]
+
+
+JOBS = """\
+  jobs: {kind: databricks_jobs, secret: jobs-user%s}
+routes:
+  - name: one
+    when: {source: %s, event: "%s"}
+    steps: [{slack: {url_secret: mlops-slack, text: x}}]
+    %s
+"""
+
+
+def with_jobs(extra: str, source: str, event: str, key: str = "") -> str:
+    return SOURCES.replace("routes:\n", "") + JOBS % (extra, source, event, key)
+
+
+def problems_of(text: str) -> list[str]:
+    with pytest.raises(RoutesError) as error:
+        parse_routes(text, "routes.yaml", rules())
+    return error.value.problems
+
+
+def test_a_source_of_jobs_takes_no_authorization_secret() -> None:
+    (problem,) = problems_of(with_jobs(", authorization_secret: jobs-user", "jobs", "job.failed"))
+    assert problem.startswith("routes.yaml:4: sources.jobs.authorization_secret: a source of jobs takes none: `secret`")
+    parse_routes(with_jobs("", "jobs", "job.failed"), "routes.yaml", rules())
+
+
+@pytest.mark.parametrize("key", ["require: {still: true}", "write_status: true"])
+def test_a_route_that_only_jobs_start_has_no_model_version_to_ask_about_or_to_write_to(key: str) -> None:
+    address = ', workspace: "https://adb-1.1.azuredatabricks.net"'
+    for source, event in (("jobs", "job.failed"), ("jobs", "*"), ("dev", "job.*")):
+        (problem,) = problems_of(with_jobs(address, source, event, key))
+        assert (
+            f"routes[0].{key.partition(':')[0]}: only jobs start this route, and a job is no model version" in problem
+        )
+    parse_routes(with_jobs(address, "[jobs, dev]", "*", key), "routes.yaml", rules())
+
+
+COPY = "  - name: one\n    when: {source: dev, event: comment.created}\n    steps: [{copy_model: {%s}}]\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "key", "message"),
+    [
+        ("to: elsewhere", "to", "no source is called 'elsewhere'"),
+        ("to: models", "to", "`models` has no `workspace` or `tracking_uri`"),
+        ("to: dev", "to", "it would be copied to the model itself: give it another `name`, or another `to`"),
+        ("to: dev, registry: dev", "to", "it would be copied to the model itself"),
+        ("to: dev, name: live, experiment: copies", "experiment", "a path such as `/Shared/copies`"),
+        ("to: dev, name: live, stage: Live", "", "'Live' is no stage"),
+        ("to: dev, name: live, tags: {relay.marker: x}", "", "set by the relay itself"),
+        ("to: dev, name: live, max_megabytes: 0", "max_megabytes", "> 0"),
+        ("to: dev, name: live, large: {job: 5}", "large", "`workspace` is missing"),
+        ('to: dev, name: live, large: {job: 0, workspace: "https://adb-1.1"}', "large.job", ">= 1"),
+        (
+            'to: dev, name: live, large: {job: 5, workspace: "http://adb-1.1"}',
+            "large",
+            "`workspace` has to be an https://",
+        ),
+        ('to: dev, name: live, large: {job: 5, workspace: "https://x", pat_secret: a_b}', "large.pat_secret", ""),
+        ('to: dev, name: live, large: {job: 5, workspace: "https://{model}"}', "large.workspace", "no placeholders"),
+    ],
+)
+def test_a_copy_that_is_not_possible_is_told_with_its_key(options: str, key: str, message: str) -> None:
+    (problem,) = problems(COPY % options)
+    assert f"routes[0].steps[0].copy_model{'.' if key else ''}{key}: " in problem
+    assert message in problem
+
+
+def test_a_copy_within_a_workspace_is_possible_under_another_name() -> None:
+    read(COPY % 'to: dev, name: "{model}-live", experiment: /Shared/copies')

@@ -1,0 +1,1 @@
+"""Walks through the relay with real models."""

@@ -1,0 +1,1 @@
+"""Copies of model versions, as the target `copy_model` makes them."""
