@@ -112,6 +112,14 @@ def list_events(req: func.HttpRequest) -> func.HttpResponse:
 
 
 @app.route("events/{event}", methods=["GET"], auth_level=func.AuthLevel.FUNCTION)
+@app.route("doctor", methods=["GET"], auth_level=func.AuthLevel.FUNCTION)
+def examine(req: func.HttpRequest) -> func.HttpResponse:
+    """Say of all that can be wrong how it stands, judged by the app's own identity, and what to do."""
+    from handlers.doctor.examination import examine
+
+    return _json(200, examine(_now()), {})
+
+
 def show_event(req: func.HttpRequest) -> func.HttpResponse:
     """Tell one event's whole story: a page for a browser, else JSON."""
     from handlers import operate_pages

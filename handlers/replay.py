@@ -7,6 +7,7 @@ again. With `force` the step gets a new key and is done once more, whatever was 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,7 +20,7 @@ from handlers.targets import target_module
 from handlers.turn import Clock, Turn, point_to
 from shared import ledger
 from shared.attempts import Succeeded
-from shared.errors import NotNow
+from shared.errors import NotNow, UnknownStep
 from shared.ledger import Story
 from shared.messages import StepMessage
 from shared.settings import settings
@@ -46,8 +47,10 @@ def replay_event(event_id: str, states: frozenset[State], clock: Clock, by: str 
 
 def replay_since(since: datetime, states: frozenset[State], clock: Clock, by: str = "") -> Iterator[StepMessage]:
     """Replay all steps in one of the states of the events since then, 1,000 events at most; yield the pointers."""
-    for event_id in ledger.recent(since, clock(), MAX_BULK):
-        yield from replay_event(event_id, states, clock, by)
+    for story in _recent(since, clock):
+        for step in story.steps.values():
+            if step.state in states:
+                yield _replay(step, False, clock, by)
 
 
 def route_again(event_id: str, clock: Clock) -> list[StepMessage]:
@@ -65,18 +68,25 @@ def route_again(event_id: str, clock: Clock) -> list[StepMessage]:
 
 def route_unrouted_since(since: datetime, clock: Clock) -> Iterator[StepMessage]:
     """Route again those events since then, 1,000 at most, that have started nothing; yield the pointers."""
-    for event_id in ledger.recent(since, clock(), MAX_BULK):
-        if not ledger.read(event_id).steps:
-            yield from route_again(event_id, clock)
+    for story in _recent(since, clock):
+        if not story.steps:
+            yield from route_again(story.event.id, clock)
 
 
 def replay_route(route: str, since: datetime, clock: Clock) -> Iterator[StepMessage]:
     """Replay the steps of a route that were parked since then without having been claimed; yield the pointers."""
-    for event_id in ledger.recent(since - timedelta(days=2), clock(), MAX_BULK):
-        for step in ledger.read(event_id).steps.values():
+    for story in _recent(since - timedelta(days=2), clock):
+        for step in story.steps.values():
             held = step.state is State.PARKED and step.route == route and step.reason.startswith(f"route {route} was")
             if held:
                 yield _replay(step, False, clock)
+
+
+def _recent(since: datetime, clock: Clock) -> Iterator[Story]:
+    """The stories since then, but for those that are not written yet, or just being forgotten."""
+    for event_id in ledger.recent(since, clock(), MAX_BULK):
+        with suppress(UnknownStep):
+            yield ledger.read(event_id)
 
 
 def resolve_step(event_id: str, step_id: str, outcome: str, clock: Clock, by: str = "") -> list[StepMessage]:

@@ -9,6 +9,8 @@ life:
     check(attempt) -> Answer             only if `start` answers Waiting: asks how the long operation stands
     probe(attempt) -> Answer | None      only if the target can be asked: was it done? None = not to be found
     tidy(options, connection, is_needed) -> int    only if a crash can leave something behind: takes it away, daily
+    preview(attempt) -> Any              what `start` would send first, for a plan; it sends nothing
+    examine(options, access) -> Iterator[Finding]  only if something can be seen to be wrong beforehand; it only asks
     causes(options) -> list[Caused]      only if it acts on a registry: the events that the registry will send of it
 """
 
@@ -98,7 +100,7 @@ class Caused:
 
 
 class Target(Protocol):
-    """A module of handlers/targets. `check`, `probe` and `causes` are looked up by name: not every target has them."""
+    """A module of handlers/targets. The others are looked up by name: not every target has them."""
 
     Options: type
     TEMPLATED: Mapping[str, Safe]

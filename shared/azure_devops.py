@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache, partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,15 @@ from shared.telemetry import span
 
 SERVICE = "Azure DevOps"
 _advice = threading.local()
+_loading = threading.Lock()
+
+
+def _load(*modules: str) -> None:
+    """Import modules of the SDK in one thread while others wait: they import each other in circles, and threads that
+    meet there get halves of modules (ImportError, KeyError)."""
+    with _loading:
+        for name in modules:
+            import_module(name)
 
 
 @lru_cache(maxsize=16)
@@ -28,13 +38,15 @@ def connect(organization: str, pat: str) -> Any:
     Its credentials ask for the token at each request, so it never grows stale. Raises a Failure if there is no token.
     """
     use_cache_folder("AZURE_DEVOPS_CACHE_DIR", str(Path(tempfile.gettempdir()) / "registry-relay-azure-devops"))
+    _load("azure.core.exceptions", "msrest.authentication", "azure.devops.connection")
     from azure.devops.connection import Connection
 
     return Connection(base_url=f"{settings().azure_devops_url}/{organization}", creds=_credentials(pat))
 
 
 def client(connection: Any, area: str) -> Any:
-    """Return the SDK's client of an area (`release`, `pipelines`), set up to fail fast and never to retry by itself."""
+    """Return the SDK's client of an area (`release`, `pipelines`, `build`), set up to fail fast and not to retry."""
+    _load(f"azure.devops.v7_1.{area}")
     with answering():
         found = getattr(connection.clients_v7_1, f"get_{area}_client")()
     found.config.connection.timeout = TIMEOUT_SECONDS

@@ -131,14 +131,21 @@ def _first_steps(event_id: str, decision: Decision, now: datetime) -> list[Step]
 
 
 def read(event_id: str) -> Story:
-    """Return the event's story. Raises UnknownStep if there is none."""
+    """Return the event's story. Raises UnknownStep if there is none, or if it is just being forgotten."""
+    from azure.core.exceptions import ResourceNotFoundError
+
     rows = {row["RowKey"]: row for row in _query(event_id)}
+    unknown = UnknownStep(f"the ledger holds no event {event_id!r}")
     if "event" not in rows:
-        raise UnknownStep(f"the ledger holds no event {event_id!r}")
+        raise unknown
+    try:
+        event = event_of(rows["event"])
+    except ResourceNotFoundError:  # its blob goes before its rows
+        raise unknown from None
     routes = [msgspec.json.decode(row["route"], type=Route) for key, row in rows.items() if key.startswith("route:")]
     steps = [step_of(row) for key, row in rows.items() if key.startswith("step:")]
     return Story(
-        event=event_of(rows["event"]),
+        event=event,
         routes={route.name: route for route in routes},
         steps={step.id: step for step in steps},
         cause=msgspec.json.decode(rows["event"].get("cause") or b"null", type=Cause | None),

@@ -43,6 +43,11 @@ def send(queue: str, text: str, delay: float = 0.0) -> None:
         client.send_message(text, visibility_timeout=visible_in, time_to_live=FOR_EVER)
 
 
+def queue(name: str) -> QueueClient:
+    """Return the client of a queue. Whoever sends first creates the queue: see `send`."""
+    return _queue(name)
+
+
 def table(name: str) -> TableClient:
     """Return the client of a table. Whoever writes first creates the table: see `creating`."""
     return _tables().get_table_client(name)
@@ -112,9 +117,9 @@ def read_blob_url(url: str) -> str:
     known = storage_setting()
     if known and url.startswith(_endpoint_of(known)):
         name = url[len(_endpoint_of(known)) :].strip("/").split("/", 1)
-        client = BlobClient.from_connection_string(known, container_name=name[0], blob_name=name[1])
+        client = BlobClient.from_connection_string(known, container_name=name[0], blob_name=name[1], **_PATIENCE)
     else:
-        client = BlobClient.from_blob_url(url, credential=None if "sig=" in url else credential())
+        client = BlobClient.from_blob_url(url, credential=None if "sig=" in url else credential(), **_PATIENCE)
     return bytes(client.download_blob().readall()).decode()
 
 

@@ -117,7 +117,7 @@ def refresh_early(name: str) -> bool:
 
 def _current(name: str) -> tuple[str, ...]:
     entry = _entry(name)
-    is_old = time.monotonic() - entry.read_at >= settings().secret_cache_seconds
+    is_old = not _is_fresh(entry)
     # Whoever comes first asks; the others wait only when there is nothing to serve meanwhile.
     if is_old and entry.lock.acquire(blocking=not _servable(entry)):
         try:
@@ -135,11 +135,16 @@ def _servable(entry: _Entry) -> bool:
     return bool(entry.values) and time.monotonic() - entry.read_at < LAST_KNOWN_GOOD_SECONDS
 
 
+def _is_fresh(entry: _Entry) -> bool:
+    # what was missing or unusable is looked for again soon: somebody is just mending it
+    lasts = RETRY_AFTER_FAILURE_SECONDS if entry.unusable else settings().secret_cache_seconds
+    return time.monotonic() - entry.read_at < min(lasts, settings().secret_cache_seconds)
+
+
 def _read_if_due(name: str, entry: _Entry) -> None:
     now = time.monotonic()
-    fresh = now - entry.read_at < settings().secret_cache_seconds
     failed_just_now = bool(entry.failed) and now - entry.asked_at < RETRY_AFTER_FAILURE_SECONDS
-    if not fresh and not failed_just_now:
+    if not _is_fresh(entry) and not failed_just_now:
         _read(name, entry)
 
 

@@ -11,7 +11,7 @@ with exitCode and logs); the zip's files lie where the command runs. The rights 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from shared import azure_resource_manager as arm
 from shared import rest
 from shared.attempts import Access, Answer, Attempt, Succeeded, Waiting
 from shared.errors import AmbiguousFailure, PermanentFailure
+from shared.findings import Finding, defect, ok, warning
 from shared.identity import token
 
 API_VERSION = "2024-02-01"
@@ -31,7 +32,7 @@ SLACK_SECONDS = 60
 COMMAND_SECONDS = 240  # one command's patience; what takes longer is asked for by the next
 MAX_LOGS = 1500
 FINAL = ("succeeded", "failed", "canceled")
-__all__ = ["TEMPLATED", "Options", "check", "connect", "start"]
+__all__ = ["TEMPLATED", "Options", "check", "connect", "preview", "start"]
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,36 @@ def connect(options: Options, access: Access) -> Connection:
     return Connection(objects, token(AKS_SCOPE) if options.entra else "")
 
 
+def examine(options: Options, _access: Access) -> Iterator[Finding]:
+    """Yield whether the cluster is there and runs; no command is run in it."""
+    reply = arm.request("GET", _cluster(options), API_VERSION, allowed=(404,))
+    if reply.status == 404:
+        yield defect("cluster", f"there is no cluster {options.cluster}", "mend the route, or create the cluster")
+        return
+    if options.entra:
+        token(AKS_SCOPE)
+    power = ((reply.json().get("properties") or {}).get("powerState") or {}).get("code", "Running")
+    if power == "Running":
+        yield ok("cluster", f"cluster {options.cluster} is there and runs")
+    else:
+        yield warning("cluster", f"cluster {options.cluster} is {power}", "start it: az aks start")
+
+
 def start(attempt: Attempt) -> Answer:
     """Have the manifest applied in the cluster."""
     begun = datetime.now(UTC).timestamp()  # a replay has all its time before it
     answer = _run(attempt, "apply", f"the rollout of {attempt.options.name} is under way", _seconds(attempt))
     return replace(answer, progress={**answer.progress, "begun": begun})
+
+
+def preview(attempt: Attempt) -> dict[str, Any]:
+    """Return the command that applies the manifest, with what its zip holds."""
+    objects, values = _objects(attempt.options), _values(attempt, _seconds(attempt))
+    aks_manifest.check(objects, attempt.options.name, attempt.options.namespace)
+    token_of = {"clusterToken": "{this app's token for the cluster}"} if attempt.options.entra else {}
+    context = {**values, "manifest.json": objects}
+    body = {"command": COMMAND, "context": context, **token_of}
+    return {"request": f"POST {_cluster(attempt.options)}/runCommand", "body": body}
 
 
 def check(attempt: Attempt) -> Answer:
@@ -95,14 +121,7 @@ def _watch(attempt: Attempt, outcome: str) -> Waiting:
 
 def _run(attempt: Attempt, mode: Literal["apply", "watch"], outcome: str, seconds: float) -> Waiting:
     options, connection = attempt.options, attempt.connection
-    values = {
-        "name": options.name,
-        "namespace": options.namespace,
-        "marker": attempt.marker,
-        "event-time": options.event_time,
-        "seconds": max(1, min(COMMAND_SECONDS, int(seconds))),
-    }
-    payload = {"command": COMMAND, "context": pack(mode, connection.objects, values)}
+    payload = {"command": COMMAND, "context": pack(mode, connection.objects, _values(attempt, seconds))}
     if connection.cluster_token:
         payload["clusterToken"] = connection.cluster_token
     # 409: another operation is under way on the cluster
@@ -111,6 +130,16 @@ def _run(attempt: Attempt, mode: Literal["apply", "watch"], outcome: str, second
         raise AmbiguousFailure("Azure took the command, but did not say where its result will be")
     answer = _under_way(attempt, reply.headers["Location"], reply, outcome)
     return replace(answer, progress={**answer.progress, "sent": datetime.now(UTC).timestamp()})
+
+
+def _values(attempt: Attempt, seconds: float) -> dict[str, str | int]:
+    return {
+        "name": attempt.options.name,
+        "namespace": attempt.options.namespace,
+        "marker": attempt.marker,
+        "event-time": attempt.options.event_time,
+        "seconds": max(1, min(COMMAND_SECONDS, int(seconds))),
+    }
 
 
 def _under_way(attempt: Attempt, command: str, reply: rest.Reply, outcome: str = "") -> Waiting:

@@ -8,7 +8,7 @@ Asking changes nothing, so the step may be repeated; the decision is written onc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
@@ -17,7 +17,9 @@ import msgspec
 from shared import approvals, registries_databricks
 from shared.attempts import Access, Answer, Attempt, Caused, Succeeded, Waiting
 from shared.errors import PermanentFailure
+from shared.findings import Finding, defect, ok
 from shared.registries import Registry, check_stage, existing, link, named, open_requests
+from shared.settings import settings
 from shared.templates import Safe
 
 LOOK_AGAIN_SECONDS = 3600.0  # a decision by link wakes the step up; this is for a wake-up that was lost
@@ -69,14 +71,37 @@ def causes(options: Options) -> list[Caused]:
     return [Caused("transition_request.created", options.registry, options.model, options.version, options.stage)]
 
 
+def examine(options: Options, _access: Access) -> Iterator[Finding]:
+    """Yield whether the links can be made, and approvers be known."""
+    if options.by == "link" and not settings().public_url:
+        yield defect("link", "the app does not know its own URL, so no link can be made", "set PUBLIC_URL")
+    if options.approvers and not settings().is_authenticated:
+        advice = "set up App Service authentication, or leave out `approvers`"
+        yield defect(
+            "link", "`approvers` need App Service authentication in front of the app: nobody could approve", advice
+        )
+    elif options.by != "link" or settings().public_url:
+        yield ok("link", "the question can be asked")
+
+
 def start(attempt: Attempt) -> Answer:
     """Ask: open a request in the registry; by link, the message before has asked."""
     if attempt.options.by == "transition_request" and not _is_there(attempt) and not _is_open(attempt):
-        options: Options = attempt.options
-        registries_databricks.request_transition(
-            attempt.connection, options.model, options.version, options.stage, options.comment
-        )
+        registries_databricks.request_transition(attempt.connection, **_question(attempt.options))
     return check(attempt)
+
+
+def preview(attempt: Attempt) -> dict[str, Any]:
+    """Return what is asked for in the registry; by link, the message before has asked."""
+    options: Options = attempt.options
+    if options.by == "link":
+        return {"request": f"none: waits up to {options.expires_hours:g} h for a decision by link"}
+    where = attempt.connection.url
+    return {"request": f"create a transition request at {where}, read first", "body": _question(options)}
+
+
+def _question(options: Options) -> dict[str, str]:
+    return {"model": options.model, "version": options.version, "stage": options.stage, "comment": options.comment}
 
 
 def check(attempt: Attempt) -> Answer:

@@ -10,7 +10,8 @@ Contract: pipelines.json 7.1 (RunPipelineParameters, Run), build.json 7.1 (tags;
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -19,12 +20,14 @@ import msgspec
 from shared import azure_devops
 from shared.attempts import Access, Answer, Attempt, Succeeded, Waiting
 from shared.errors import Failure, PermanentFailure
+from shared.findings import Finding, ok, warning
 from shared.templates import Safe, harmless
 
 log = logging.getLogger("relay.targets")
 TAG = "relay-"
 CLOCK_SKEW = timedelta(minutes=2)
 CANDIDATES = 50
+_PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,12 +61,51 @@ def connect(options: Options, access: Access) -> Any:
     return azure_devops.connect(options.organization, pat)
 
 
+def examine(options: Options, access: Access) -> Iterator[Finding]:
+    """Yield whether the pipeline is there and may be queued: a dry run tells, and starts nothing."""
+    from azure.devops.v7_1.pipelines import models
+
+    connection = connect(options, access)
+    with azure_devops.answering():
+        pipelines = azure_devops.client(connection, "pipelines")
+        found = azure_devops.whole(pipelines.get_pipeline(options.project, options.pipeline))
+    given = {name: _PLACEHOLDER.sub("1", value) for name, value in options.parameters.items()}
+    wanted = models.RunPipelineParameters(preview_run=True, template_parameters=given)
+    try:
+        with azure_devops.answering():
+            pipelines.preview(wanted, options.project, options.pipeline)
+    except PermanentFailure as failure:
+        if "did not accept the credentials" in failure.reason:
+            raise
+        advice = "compare the route's `parameters` with what the pipeline declares; a real event's values may pass"
+        yield warning("pipeline", f"pipeline {options.pipeline} refuses a dry run: {failure.reason}", advice)
+    else:
+        yield ok("pipeline", f"pipeline {options.pipeline} ({found.name}) is there and may be queued")
+
+
 def start(attempt: Attempt) -> Answer:
     """Start the run, record its number."""
     options: Options = attempt.options
     with azure_devops.answering():
         run = _pipelines(attempt).run_pipeline(_request(attempt), options.project, options.pipeline)
         return _started(attempt, azure_devops.whole(run))
+
+
+def preview(attempt: Attempt) -> dict[str, Any]:
+    """Return the request that starts the run."""
+    options: Options = attempt.options
+    path = f"/{options.organization}/{options.project}/_apis/pipelines/{options.pipeline}/runs"
+    return {"request": f"POST {path}", "body": _request(attempt).serialize()}
+
+
+def dry_run(attempt: Attempt) -> str:
+    """Return the final YAML of the run that `start` would start; nothing is started. Raises a Failure."""
+    options: Options = attempt.options
+    wanted = _request(attempt)
+    wanted.preview_run = True
+    with azure_devops.answering():
+        found = _pipelines(attempt).preview(wanted, options.project, options.pipeline)
+    return str(found.final_yaml or "")
 
 
 def check(attempt: Attempt) -> Answer:

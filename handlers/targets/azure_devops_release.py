@@ -17,7 +17,9 @@ import msgspec
 
 from shared import azure_devops
 from shared.attempts import Access, Answer, Attempt, Succeeded
+from shared.azure_devops_project import AzureDevOpsProject
 from shared.errors import ClaimLost, Failure
+from shared.findings import Finding, defect, ok, warning
 from shared.templates import Safe, as_is, harmless
 
 log = logging.getLogger("relay.targets")
@@ -52,8 +54,28 @@ TEMPLATED: Mapping[str, Safe] = {"description": as_is, "variables": harmless}
 
 def connect(options: Options, access: Access) -> Any:
     """Return the SDK's release client."""
-    pat = access.secret(options.pat_secret) if options.pat_secret else ""
-    return azure_devops.client(azure_devops.connect(options.organization, pat), "release")
+    return azure_devops.client(azure_devops.connect(options.organization, _pat(options, access)), "release")
+
+
+def _pat(options: Options, access: Access) -> str:
+    return access.secret(options.pat_secret) if options.pat_secret else ""
+
+
+def examine(options: Options, access: Access) -> Iterator[Finding]:
+    """Yield whether the definition is there, and releases of it may be created by this identity, and at all."""
+    with azure_devops.answering():
+        client = connect(options, access)
+        found = azure_devops.whole(client.get_release_definition(options.project, options.definition))
+    named = f"definition {options.definition} ({found.name})"
+    place = AzureDevOpsProject(options.organization, options.project, _pat(options, access))
+    if place.creates_no_classic_releases():
+        advice = "allow it in the settings of the project or organization (Pipelines), or use azure_devops_pipeline"
+        yield warning("classic releases", "creating classic release pipelines is switched off in the project", advice)
+    if place.may_create_releases(str(found.path or ""), options.definition) is False:
+        advice = 'give this identity "Create releases" on the definition or its folder, under Security'
+        yield defect("definition", f"{named}: this identity may not create releases", advice)
+    else:
+        yield ok("definition", f"{named} is there")
 
 
 def start(attempt: Attempt) -> Answer:
@@ -62,6 +84,12 @@ def start(attempt: Attempt) -> Answer:
         if "release" not in attempt.progress:
             return _activate(attempt, _record(attempt, _create(attempt)))
         return _activate(attempt, attempt.progress["release"])
+
+
+def preview(attempt: Attempt) -> dict[str, Any]:
+    """Return the request that creates the draft; the second one only sets it active."""
+    path = f"/{attempt.options.organization}/{attempt.options.project}/_apis/Release/releases"
+    return {"request": f"POST {path}", "body": _request(attempt).serialize(), "then": "PATCH it to status active"}
 
 
 def probe(attempt: Attempt) -> Answer | None:
@@ -91,10 +119,15 @@ def tidy(options: Options, connection: Any, is_needed: Callable[[str, str], bool
 
 
 def _create(attempt: Attempt) -> int:
+    created = attempt.connection.create_release(_request(attempt), attempt.options.project)
+    return int(azure_devops.whole(created).id)
+
+
+def _request(attempt: Attempt) -> Any:
     from azure.devops.v7_1.release import models
 
     options: Options = attempt.options
-    start = models.ReleaseStartMetadata(
+    return models.ReleaseStartMetadata(
         definition_id=options.definition,
         description=f"{options.description} [relay {attempt.marker}]"[-4000:],
         is_draft=True,
@@ -103,7 +136,6 @@ def _create(attempt: Attempt) -> int:
         artifacts=[_artifact(models, artifact) for artifact in options.artifacts],
         properties={PROPERTY: attempt.marker, STEP_PROPERTY: attempt.step},
     )
-    return int(azure_devops.whole(attempt.connection.create_release(start, options.project)).id)
 
 
 def _artifact(models: Any, artifact: Artifact) -> Any:

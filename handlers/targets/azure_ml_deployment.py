@@ -2,7 +2,9 @@
 
 Registers the model if asked to, makes the endpoint if it is missing, puts the deployment, shifts the traffic. All are
 put by name and looked for before they are put: the deployment's tags bear the marker, the endpoint's the time of the
-newest event that it has taken, and no older event comes through. Without `model` and `register` it shifts traffic only.
+newest event that it has taken, and no older event begins behind it. What an older one had under way when it was
+overtaken may still come: the newer one puts its own again, or else the older one ends with what to do. Without `model`
+and `register` it shifts traffic only.
 Contract: Microsoft.MachineLearningServices, see shared/azure_ml.py.
 """
 
@@ -10,9 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
-from handlers.azure_ml.bodies import marked
+from handlers.azure_ml import bodies
 from handlers.azure_ml.operations import fresh_progress
 from handlers.azure_ml.options import Options
 from handlers.azure_ml.rollout import Rollout
@@ -21,6 +24,7 @@ from shared import azure_resource_manager as arm
 from shared.attempts import Access, Answer, Attempt
 from shared.azure_ml import Workspace
 from shared.errors import PermanentFailure, TransientFailure
+from shared.findings import Finding, defect, ok
 from shared.templates import Safe, harmless
 
 
@@ -60,6 +64,21 @@ def connect(options: Options, _access: Access) -> Workspace:
     return Workspace(options.subscription, options.resource_group, options.workspace)
 
 
+def examine(options: Options, access: Access) -> Iterator[Finding]:
+    """Yield whether the workspace is there, and the endpoint too if the route is not to create it."""
+    workspace = connect(options, access)
+    if workspace.get() is None:
+        yield defect(
+            "workspace", f"there is no workspace {options.workspace}", "mend the route, or create the workspace"
+        )
+    elif workspace.get(f"onlineEndpoints/{options.endpoint}") is None and not options.create_endpoint:
+        yield defect(
+            "workspace", f"there is no endpoint {options.endpoint}", "create it, or leave out `create_endpoint: false`"
+        )
+    else:
+        yield ok("workspace", f"workspace {options.workspace} is there")
+
+
 def start(attempt: Attempt) -> Answer:
     """Register the model, and begin what is missing first."""
     rollout = _rollout(attempt, fresh_progress())
@@ -68,6 +87,28 @@ def start(attempt: Attempt) -> Answer:
     with _linked(rollout.link):
         _register(attempt)
         return rollout.advance()
+
+
+def preview(attempt: Attempt) -> list[dict[str, Any]]:
+    """Return what is put where it is missing: the model, the endpoint, the deployment. The traffic depends on what
+    the endpoint has."""
+    options, workspace = attempt.options, connect(attempt.options, attempt.connection)
+    attempt = replace(attempt, connection=workspace)
+    place, model = options.location or "{location of the workspace}", _model_id(attempt)
+    compute = f"{workspace.id}/computes/{options.compute}" if options.compute else ""
+    endpoint = f"onlineEndpoints/{options.endpoint}"
+    puts: list[tuple[str, Any]] = []
+    if options.register is not None:
+        puts.append((f"models/{options.register.name}/versions/{options.version}", _registered(attempt)))
+    if model:
+        name = "{blue or green}" if options.deployment == "auto" else options.deployment
+        puts.append((endpoint, bodies.new_endpoint(options, place, compute)))
+        puts.append((f"{endpoint}/deployments/{name}", bodies.new_deployment(attempt, model, place)))
+    requests = [{"request": f"PUT {workspace.id}/{path}, unless it stands so", "body": body} for path, body in puts]
+    if options.traffic is not None:
+        traffic = f"{options.traffic} % to {options.deployment}"
+        requests.append({"request": f"PUT {workspace.id}/{endpoint}", "body": {"traffic": traffic}})
+    return requests
 
 
 def check(attempt: Attempt) -> Answer:
@@ -97,10 +138,14 @@ def probe(attempt: Attempt) -> Answer | None:
 
 
 def _rollout(attempt: Attempt, progress: dict[str, Any]) -> Rollout:
+    return Rollout(attempt, progress, _model_id(attempt))
+
+
+def _model_id(attempt: Attempt) -> str:
     options: Options = attempt.options
     name = options.register.name if options.register else ""
     reference = f"azureml:{name}:{options.version}" if name else options.model
-    return Rollout(attempt, progress, attempt.connection.asset_id("models", reference) if reference else "")
+    return str(attempt.connection.asset_id("models", reference)) if reference else ""
 
 
 def _register(attempt: Attempt) -> None:
@@ -113,18 +158,19 @@ def _register(attempt: Attempt) -> None:
     path, wanted = f"models/{options.register.name}/versions/{options.version}", options.register.path
     found = workspace.get(path)
     if found is None:
-        body = {
-            "modelUri": wanted,
-            "modelType": options.register.type,
-            "tags": {**marked(attempt), "relay-path": wanted},
-        }
-        reply = workspace.put(path, {"properties": body})
+        reply = workspace.put(path, _registered(attempt))
         if reply.status == 409:  # somebody was first: looked for again, it is found
             raise TransientFailure(f"{path} could not be registered: {arm.error_of(reply.json())}")
         return
     properties = azure_ml.properties(found)
     if wanted not in (properties.get("modelUri"), azure_ml.tags(properties).get("relay-path")):
         raise PermanentFailure(f"{path} is registered already, from another path: {properties.get('modelUri')}")
+
+
+def _registered(attempt: Attempt) -> dict[str, Any]:
+    path, kind = attempt.options.register.path, attempt.options.register.type
+    tags = {**bodies.marked(attempt), "relay-path": path}
+    return {"properties": {"modelUri": path, "modelType": kind, "tags": tags}}
 
 
 @contextmanager

@@ -20,7 +20,9 @@ from shared.attempts import Access, Answer, Attempt, Succeeded
 from shared.azure_ml import NAME, Workspace
 from shared.azure_resource_manager import mistakes_of_place
 from shared.errors import PermanentFailure, SettingError, TransientFailure
+from shared.findings import Finding, defect, ok, warning
 from shared.identity import token
+from shared.redaction import remember
 from shared.settings import allowed_url
 from shared.templates import Safe, harmless, without
 
@@ -68,6 +70,20 @@ def connect(options: Options, _access: Access) -> Workspace:
     return Workspace(options.subscription, options.resource_group, options.workspace)
 
 
+def examine(options: Options, access: Access) -> Iterator[Finding]:
+    """Yield whether the endpoint is there; it is not asked for a prediction."""
+    workspace = connect(options, access)
+    if workspace.get() is None:
+        yield defect(
+            "endpoint", f"there is no workspace {options.workspace}", "mend the route, or create the workspace"
+        )
+    elif workspace.get(f"onlineEndpoints/{options.endpoint}") is None:
+        advice = "create it, unless an earlier step of the route does"
+        yield warning("endpoint", f"there is no endpoint {options.endpoint} in workspace {options.workspace}", advice)
+    else:
+        yield ok("endpoint", f"endpoint {options.endpoint} is there")
+
+
 def start(attempt: Attempt) -> Answer:
     """Ask the endpoint, and compare."""
     options: Options = attempt.options
@@ -87,15 +103,25 @@ def start(attempt: Attempt) -> Answer:
     return Succeeded(outcome=f"{whose} answered in {seconds * 1000:.0f} ms: {shown}", ref=by, link=link)
 
 
+def preview(attempt: Attempt) -> dict[str, Any]:
+    """Return the request to the endpoint, whose address and key are asked for first."""
+    options: Options = attempt.options
+    headers = {**_headers(options), "Authorization": "Bearer {the endpoint's key or token}"}
+    where = f"{{scoring URI of {options.endpoint} in workspace {options.workspace}}}"
+    return {"request": f"POST {where}", "headers": headers, "body": options.input}
+
+
+def _headers(options: Options) -> dict[str, str]:
+    return {"azureml-model-deployment": options.deployment} if options.deployment else {}
+
+
 def _ask(attempt: Attempt) -> tuple[rest.Reply, float]:
     options, path = attempt.options, f"onlineEndpoints/{attempt.options.endpoint}"
     endpoint = attempt.connection.get(path)
     if endpoint is None:
         raise PermanentFailure(f"there is no endpoint {options.endpoint} in workspace {options.workspace}")
     url = _scoring_url(endpoint)
-    headers = {"Authorization": f"Bearer {_key(attempt.connection, path, endpoint)}"}
-    if options.deployment:
-        headers["azureml-model-deployment"] = options.deployment
+    headers = {**_headers(options), "Authorization": f"Bearer {_key(attempt.connection, path, endpoint)}"}
     began, timeout = time.monotonic(), (5.0, options.max_seconds + GRACE_SECONDS)
     service = f"endpoint {options.endpoint}"
     reply = rest.request("POST", url, service, payload=options.input, headers=headers, timeout=timeout)
@@ -117,6 +143,7 @@ def _key(workspace: Workspace, path: str, endpoint: Mapping[str, Any]) -> str:
     key = answer.get("accessToken" if mode == "AMLToken" else "primaryKey") if isinstance(answer, dict) else None
     if not isinstance(key, str) or not key:
         raise PermanentFailure(f"Azure gave no key or token for an endpoint with the auth mode {mode}")
+    remember(key)
     return key
 
 

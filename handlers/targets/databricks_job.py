@@ -9,7 +9,7 @@ as Databricks' own registry webhooks give them to a job. Assumed: the path of a 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -18,9 +18,11 @@ import msgspec
 from shared.attempts import Access, Answer, Attempt, Succeeded, Waiting
 from shared.databricks import Workspace
 from shared.errors import AmbiguousFailure, PermanentFailure, SettingError
+from shared.findings import Finding, ok, warning
 from shared.settings import allowed_url
 from shared.templates import Safe, harmless
 
+RUN_NOW = "/api/2.2/jobs/run-now"
 ENDED = ("TERMINATED", "SKIPPED", "INTERNAL_ERROR")
 _PLACEHOLDERS = {
     "event": "type",
@@ -87,16 +89,41 @@ def connect(options: Options, access: Access) -> Workspace:
     return Workspace(allowed_url(options.workspace, "`workspace`"), pat)
 
 
+def examine(options: Options, access: Access) -> Iterator[Finding]:
+    """Yield whether the job is there, and declares the parameters that the route gives."""
+    pat = access.secret(options.pat_secret) if options.pat_secret else ""
+    workspace = Workspace(allowed_url(options.workspace, "`workspace`"), pat)
+    found = workspace.request("GET", "/api/2.2/jobs/get", params={"job_id": str(options.job)})
+    settings = found.get("settings") or {}
+    declared = {each.get("name") for each in settings.get("parameters", ())}
+    given = {*options.parameters, *(["event_message"] if options.event_message else [])}
+    missing = sorted(given - declared) if not options.notebook else []
+    if missing:
+        advice = "declare them as job parameters, or set `notebook: true` if a notebook task reads them"
+        yield warning("job", f"job {options.job} does not declare the parameters {', '.join(missing)}", advice)
+    else:
+        yield ok("job", f"job {options.job} ({settings.get('name')}) is there")
+
+
 def start(attempt: Attempt) -> Answer:
     """Start the run, or find the one that an earlier attempt has started."""
     options: Options = attempt.options
-    kind = "notebook_params" if options.notebook else "job_parameters"
-    payload = {"job_id": options.job, "idempotency_token": attempt.key, kind: _parameters(options)}
-    run = _run_id(attempt.connection.request("POST", "/api/2.2/jobs/run-now", payload))
+    run = _run_id(attempt.connection.request("POST", RUN_NOW, _payload(attempt)))
     link = f"{attempt.connection.url}/jobs/{options.job}/runs/{run}"
     if options.wait:
         return _under_way(run, link)
     return Succeeded(outcome=f"run {run} was started", ref=str(run), link=link)
+
+
+def preview(attempt: Attempt) -> dict[str, Any]:
+    """Return the request that starts the run."""
+    return {"request": f"POST {attempt.options.workspace.rstrip('/')}{RUN_NOW}", "body": _payload(attempt)}
+
+
+def _payload(attempt: Attempt) -> dict[str, Any]:
+    options: Options = attempt.options
+    kind = "notebook_params" if options.notebook else "job_parameters"
+    return {"job_id": options.job, "idempotency_token": attempt.key, kind: _parameters(options)}
 
 
 def check(attempt: Attempt) -> Answer:

@@ -15,7 +15,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
@@ -26,6 +26,7 @@ from handlers import http_checks
 from shared import outbound, rest
 from shared.attempts import Access, Answer, Attempt, Succeeded
 from shared.errors import PermanentFailure
+from shared.findings import Finding, ok
 from shared.identity import token
 from shared.outbound import place_of
 from shared.templates import Safe, as_is, harmless
@@ -94,6 +95,11 @@ def connect(options: Options, access: Access) -> Connection:
     return Connection(place.host, f"Bearer {bearer}" if bearer else "", key)
 
 
+def examine(options: Options, access: Access) -> Iterator[Finding]:
+    """Yield that the host is allowed and the credentials are there. Raises PermanentFailure if not."""
+    yield ok("host", f"{connect(options, access).host} is allowed; nothing was sent")
+
+
 def start(attempt: Attempt) -> Answer:
     """Make the request."""
     options, host = attempt.options, attempt.connection.host
@@ -115,6 +121,27 @@ def start(attempt: Attempt) -> Answer:
     return Succeeded(outcome=f"{host} answered {reply.status}")
 
 
+def preview(attempt: Attempt) -> dict[str, Any]:
+    """Return the request, with what it is signed and let in by as names."""
+    options: Options = attempt.options
+    payload, headers = _message(options)
+    named = {
+        "Authorization": f"Bearer {{secret {options.bearer_secret}}}" if options.bearer_secret else "",
+        options.idempotency_header: attempt.key if options.idempotency_header else "",
+        "webhook-id": _webhook_id(attempt) if options.signing_secret else "",
+        "webhook-signature": f"v1,{{made with secret {options.signing_secret}}}" if options.signing_secret else "",
+    }
+    if options.audience:
+        named["Authorization"] = f"Bearer {{this app's token for {options.audience}}}"
+    body = {} if payload is None else {"body": options.text or options.body}
+    told = {name: value for name, value in {**headers, **named}.items() if value}
+    return {"request": f"{options.method} {options.url}", "headers": told, **body}
+
+
+def _webhook_id(attempt: Attempt) -> str:
+    return f"msg_{attempt.marker}"
+
+
 def _message(options: Options) -> tuple[bytes | None, dict[str, str]]:
     kind, payload = "", None
     if options.body is not None:
@@ -132,7 +159,7 @@ def _identification(attempt: Attempt, payload: bytes) -> dict[str, str]:
     if options.idempotency_header:
         headers[options.idempotency_header] = attempt.key
     if connection.key:
-        identifier, timestamp = f"msg_{attempt.marker}", str(int(time.time()))
+        identifier, timestamp = _webhook_id(attempt), str(int(time.time()))
         mac = hmac.new(connection.key, f"{identifier}.{timestamp}.".encode() + payload, hashlib.sha256).digest()
         headers |= {"webhook-id": identifier, "webhook-timestamp": timestamp}
         headers["webhook-signature"] = f"v1,{base64.b64encode(mac).decode()}"

@@ -21,6 +21,7 @@ import msgspec
 from shared import outbound
 from shared.attempts import Access, Answer, Attempt, Succeeded
 from shared.errors import AmbiguousFailure, Failure, PermanentFailure, TransientFailure
+from shared.findings import Finding, ok
 from shared.templates import Safe
 
 MAX_URLS = 10
@@ -70,6 +71,12 @@ def connect(options: Options, access: Access) -> list[Service]:
     return [_service(url, number, len(urls), options.url_secret) for number, url in enumerate(urls, 1)]
 
 
+def examine(options: Options, access: Access) -> Iterator[Finding]:
+    """Yield which services the secret names. Raises PermanentFailure for a URL that Apprise can't use."""
+    names = ", ".join(service.name for service in connect(options, access))
+    yield ok("services", f"secret {options.url_secret} names {names}; nothing was sent")
+
+
 def start(attempt: Attempt) -> Answer:
     """Send to each service that has not taken it yet, and note which have."""
     sent: list[int] = list(attempt.progress.get("sent", []))
@@ -88,6 +95,15 @@ def start(attempt: Attempt) -> Answer:
         raise _gravest(failures)
     names = ", ".join(service.name for service in attempt.connection)
     return Succeeded(outcome=f"{names} took the message")
+
+
+def preview(attempt: Attempt) -> dict[str, Any]:
+    """Return what Apprise is given."""
+    return {"request": f"Apprise to {{URLs in secret {attempt.options.url_secret}}}", "body": _message(attempt.options)}
+
+
+def _message(options: Options) -> dict[str, str]:
+    return {"body": options.text[:MAX_TEXT], "title": options.title[:MAX_TEXT], "notify_type": options.type}
 
 
 def _gravest(failures: list[Failure]) -> Failure:
@@ -115,13 +131,7 @@ def _send(service: Service, options: Options) -> None:
     sender = apprise.Apprise()
     sender.add(service.plugin)
     with outbound.guarded():
-        result = sender.notify(
-            body=options.text[:MAX_TEXT],
-            title=options.title[:MAX_TEXT],
-            notify_type=options.type,
-            body_format="text",
-            log_level=logging.INFO,
-        )
+        result = sender.notify(**_message(options), body_format="text", log_level=logging.INFO)
     if not result:
         raise _failure(service, [(entry.level, _without(service.url, entry.message)) for entry in result.logs()])
 

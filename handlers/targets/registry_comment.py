@@ -7,6 +7,7 @@ Contract: ModelRegistryAPI.create_comment of databricks-sdk. MLflow has no comme
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -49,9 +50,18 @@ def causes(options: Options) -> list[Caused]:
 def start(attempt: Attempt) -> Answer:
     """Write the comment."""
     options: Options = attempt.options
-    written = comment(attempt.connection, options.model, options.version, options.text)
+    written = comment(attempt.connection, **_comment(options))
     return Succeeded(
         outcome=f"commented on {options.model} version {options.version}",
         ref=written,
         link=link(attempt.connection, options.model, options.version),
     )
+
+
+def preview(attempt: Attempt) -> dict[str, Any]:
+    """Return the comment."""
+    return {"request": f"comment on a model version at {attempt.connection.url}", "body": _comment(attempt.options)}
+
+
+def _comment(options: Options) -> dict[str, str]:
+    return {"model": options.model, "version": options.version, "text": options.text}

@@ -6,6 +6,7 @@ Read before write: what is so already is left alone. Contract: shared.registries
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -59,6 +60,13 @@ def start(attempt: Attempt) -> Answer:
         delete_tag(attempt.connection, options.model, options.version, key)
     done = [f"set {', '.join(to_set)}"] * bool(to_set) + [f"deleted {', '.join(to_delete)}"] * bool(to_delete)
     return _succeeded(attempt, "; ".join(done) or "were already so")
+
+
+def preview(attempt: Attempt) -> dict[str, Any]:
+    """Return which tags are set and deleted, unless they are so already."""
+    options: Options = attempt.options
+    wanted = {"model": options.model, "version": options.version, "tags": options.tags, "delete": options.delete}
+    return {"request": f"set and delete tags at {attempt.connection.url}, read first", "body": wanted}
 
 
 def probe(attempt: Attempt) -> Answer | None:

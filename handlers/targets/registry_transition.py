@@ -7,6 +7,7 @@ Contract: shared.registries. MLflow's stages are deprecated, but its server stil
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -70,11 +71,28 @@ def start(attempt: Attempt) -> Answer:
         raise PermanentFailure(f"{reason}: somebody else has changed it, and it is left so")
     attempt.save({"before": standing})
     if options.alias:
-        set_alias(attempt.connection, options.model, options.version, options.alias)
+        set_alias(attempt.connection, **_alias(options))
     else:
-        archive, comment = options.archive_existing_versions, options.comment
-        transition(attempt.connection, options.model, options.version, options.stage, archive, comment)
+        transition(attempt.connection, **_move(options))
     return _succeeded(attempt, f"was {standing or 'unset'}")
+
+
+def preview(attempt: Attempt) -> dict[str, Any]:
+    """Return what is moved where, unless it is there already."""
+    options: Options = attempt.options
+    where = f"at {attempt.connection.url}, read first"
+    if options.alias:
+        return {"request": f"set an alias {where}", "body": _alias(options)}
+    return {"request": f"transition to a stage {where}", "body": _move(options)}
+
+
+def _alias(options: Options) -> dict[str, str]:
+    return {"model": options.model, "version": options.version, "alias": options.alias}
+
+
+def _move(options: Options) -> dict[str, Any]:
+    wanted = {"model": options.model, "version": options.version, "stage": options.stage}
+    return {**wanted, "archive": options.archive_existing_versions, "comment": options.comment}
 
 
 def probe(attempt: Attempt) -> Answer | None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
 from shared.attempts import Access, Answer, Attempt, Succeeded
+from shared.findings import Finding, defect, ok, warning
 from shared.rest import post
 from shared.settings import allowed_url
 from shared.templates import Safe
@@ -44,10 +46,31 @@ def connect(options: Options, access: Access) -> str:
     return allowed_url(access.secret(options.url_secret), f"secret {options.url_secret}")
 
 
+def examine(options: Options, access: Access) -> Iterator[Finding]:
+    """Yield whether the URL is of a kind that Teams has retired; nothing is posted."""
+    host = urlsplit(connect(options, access)).hostname or ""
+    advice = "create a Workflow in Teams (Post to a channel when a webhook request is received), and put its URL there"
+    if host == "outlook.office.com" or host.endswith((".webhook.office.com", ".office365.com")):
+        seen = f"secret {options.url_secret} holds the URL of an Office 365 connector, and those are retired"
+        yield defect("URL", seen, advice)
+    elif host.endswith(".logic.azure.com"):
+        seen = (
+            f"secret {options.url_secret} holds a URL at logic.azure.com, where Power Automate's ended in November 2025"
+        )
+        yield warning("URL", seen, "copy the flow's URL anew, unless it is that of a Logic App of your own")
+    else:
+        yield ok("URL", f"secret {options.url_secret} holds a URL of {host}; nothing was posted")
+
+
 def start(attempt: Attempt) -> Answer:
     """Post the card."""
     post(attempt.connection, _message(attempt.options), "Teams")
     return Succeeded(outcome="Teams took the card")
+
+
+def preview(attempt: Attempt) -> dict[str, Any]:
+    """Return the request."""
+    return {"request": f"POST {{URL in secret {attempt.options.url_secret}}}", "body": _message(attempt.options)}
 
 
 def _message(options: Options) -> dict[str, Any]:

@@ -7,7 +7,7 @@ Contract: ModelRegistryAPI of databricks-sdk (transition requests). MLflow has n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -66,19 +66,31 @@ def start(attempt: Attempt) -> Answer:
     done = probe(attempt)
     if done is not None:
         return done
-    where = (attempt.connection, options.model, options.version, options.stage)
     if options.action == "create":
-        registries_databricks.request_transition(*where, options.comment)
+        registries_databricks.request_transition(attempt.connection, **_wanted(options))
         return _succeeded(attempt, f"{options.stage} was asked for")
     if options.action == "reject":
-        registries_databricks.reject(*where, options.comment)
+        registries_databricks.reject(attempt.connection, **_wanted(options))
         return _succeeded(attempt, f"the request for {options.stage} was rejected")
     if not _is_open(attempt):
         raise PermanentFailure(
             f"there is no open request to approve: {options.model} version {options.version} to {options.stage}"
         )
-    registries_databricks.approve(*where, options.archive_existing_versions, options.comment)
+    registries_databricks.approve(attempt.connection, **_wanted(options))
     return _succeeded(attempt, f"the request for {options.stage} was approved")
+
+
+def preview(attempt: Attempt) -> dict[str, Any]:
+    """Return what is asked for, approved or rejected, unless there is nothing to be done."""
+    options: Options = attempt.options
+    request = f"{options.action} a transition request at {attempt.connection.url}, read first"
+    return {"request": request, "body": _wanted(options)}
+
+
+def _wanted(options: Options) -> dict[str, Any]:
+    wanted = {"model": options.model, "version": options.version, "stage": options.stage, "comment": options.comment}
+    archive = {"archive": options.archive_existing_versions} if options.action == "approve" else {}
+    return {**wanted, **archive}
 
 
 def probe(attempt: Attempt) -> Answer | None:

@@ -193,6 +193,30 @@ def command(relay: Relay, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "cli", *words], cwd=ROOT, env=env, capture_output=True, text=True)
 
 
+def test_a_secret_that_was_missing_is_taken_soon_after_it_was_put_into_the_vault(relay: Relay, model: str) -> None:
+    step = "slack-by-a-secret-to-come.slack"
+    event = relay.comment(f"unkept-{model}", "where is it?")
+    assert "unkept-slack" in relay.ended(event).steps[step].reason
+    relay.system.vault.set("unkept-slack", relay.system.chat.slack_url())
+
+    def replayed() -> bool:
+        ask(relay, "POST", f"events/{event}/replay", step=step)
+        return relay.ended(event).steps[step].state is State.SUCCEEDED
+
+    until(replayed)
+
+
+def test_an_event_that_is_noted_but_not_written_yet_stops_no_bulk_replay(relay: Relay) -> None:
+    now = datetime.now(UTC)
+    keys = {"PartitionKey": now.date().isoformat(), "RowKey": f"{0:016d}-{'0' * 64}"}
+    relay.table("recent").upsert_entity({**keys, "event": "0" * 64, "happened": now})
+    since = (now - timedelta(seconds=5)).isoformat()
+    replies = [ask(relay, "POST", "replay", since=since, states=["superseded"])]
+    replies.append(ask(relay, "POST", "replay", since=since, routes=True))
+    relay.table("recent").delete_entity(keys["PartitionKey"], keys["RowKey"])
+    assert [reply.status_code for reply in replies] == [200, 200]
+
+
 def test_the_commands_list_show_and_replay(relay: Relay, model: str) -> None:
     event = dead_release(relay, model)
     assert event in command(relay, "events", "list", "--state", "dead").stdout
