@@ -100,6 +100,9 @@ def _mapping(loader: yaml.SafeLoader, node: Any, path: Path, lines: Lines) -> di
     for key_node, value_node in node.value:
         if not isinstance(key_node, yaml.ScalarNode):
             raise yaml.MarkedYAMLError(problem="a key has to be a text", problem_mark=key_node.start_mark)
+        if key_node.tag == "tag:yaml.org,2002:merge":
+            problem = "`<<` is not for this file: write the keys out, or repeat a whole value by an alias"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
         key = _scalar(loader, key_node)
         if key in found:
             raise yaml.MarkedYAMLError(problem=f"the key {key!r} stands twice", problem_mark=key_node.start_mark)

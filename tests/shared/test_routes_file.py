@@ -407,6 +407,7 @@ NOT_YAML: dict[str, tuple[int, str, str]] = {
     "open bracket": (6, "    when: {event: comment.created", "7: "),
     "tab": (2, "\twine-dev: {}", "2: found character '\\t'"),
     "placeholder without quotes": (14, "            modelName: {model} x", "14: "),
+    "merge key": (2, "  wine-dev: {<<: {kind: mlflow}, secret: x}", "2: `<<` is not for this file"),
     "two documents": (17, "---\nx:\n  - name: second", "17: "),
     "key that is a list": (2, "  [a]: {kind: mlflow, secret: x}", "2: a key has to be a text"),
     "tag of Python": (5, "  - name: !!python/object/apply:os.system [ls]", "5: "),
