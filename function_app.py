@@ -81,7 +81,6 @@ def route_poisoned_event(message: func.QueueMessage, steps: func.Out[List[str]])
     """Route once more what route_event was given up on, or keep it."""
     from handlers.poison import route_poisoned_event
 
-    forget(_now())
     _point(steps, route_poisoned_event(message.get_body(), _now()))
 
 
@@ -103,6 +102,14 @@ def check_health(req: func.HttpRequest) -> func.HttpResponse:
     return _json(200 if healthy else 503, body, {})
 
 
+@app.route("doctor", methods=["GET"], auth_level=func.AuthLevel.FUNCTION)
+def examine(req: func.HttpRequest) -> func.HttpResponse:
+    """Say of all that can be wrong how it stands, judged by the app's own identity, and what to do."""
+    from handlers.doctor.examination import examine
+
+    return _json(200, examine(_now()), {})
+
+
 @app.route("events", methods=["GET"], auth_level=func.AuthLevel.FUNCTION)
 def list_events(req: func.HttpRequest) -> func.HttpResponse:
     """List events, newest first: a page for a browser, else JSON."""
@@ -112,14 +119,6 @@ def list_events(req: func.HttpRequest) -> func.HttpResponse:
 
 
 @app.route("events/{event}", methods=["GET"], auth_level=func.AuthLevel.FUNCTION)
-@app.route("doctor", methods=["GET"], auth_level=func.AuthLevel.FUNCTION)
-def examine(req: func.HttpRequest) -> func.HttpResponse:
-    """Say of all that can be wrong how it stands, judged by the app's own identity, and what to do."""
-    from handlers.doctor.examination import examine
-
-    return _json(200, examine(_now()), {})
-
-
 def show_event(req: func.HttpRequest) -> func.HttpResponse:
     """Tell one event's whole story: a page for a browser, else JSON."""
     from handlers import operate_pages
@@ -215,6 +214,19 @@ def _headers(req: func.HttpRequest) -> dict[str, str]:
     return {name.lower(): value for name, value in req.headers.items()}
 
 
+def _asked(req: func.HttpRequest) -> Asked:
+    from urllib.parse import urlsplit
+
+    from handlers.asked import Asked
+
+    return Asked(_headers(req), req.params, req.get_body(), urlsplit(req.url).path)
+
+
+def _told(reply: Reply) -> func.HttpResponse:
+    headers = {"Vary": "Accept", "Cache-Control": "no-store"}
+    return _page(reply.page) if reply.page else _json(reply.status, reply.body, headers)
+
+
 def _page(page: Page) -> func.HttpResponse:
     return func.HttpResponse(page.html, status_code=page.status, headers=page.headers, mimetype="text/html")
 
@@ -232,18 +244,5 @@ def _point(steps: func.Out[List[str]], pointers: Iterable[StepMessage]) -> None:
     from shared.messages import encode
 
     texts = [encode(pointer) for pointer in pointers]
-def _asked(req: func.HttpRequest) -> Asked:
-    from urllib.parse import urlsplit
-
-    from handlers.asked import Asked
-
-    return Asked(_headers(req), req.params, req.get_body(), urlsplit(req.url).path)
-
-
-def _told(reply: Reply) -> func.HttpResponse:
-    headers = {"Vary": "Accept", "Cache-Control": "no-store"}
-    return _page(reply.page) if reply.page else _json(reply.status, reply.body, headers)
-
-
     if texts:
         steps.set(texts)
