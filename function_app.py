@@ -65,13 +65,23 @@ def sweep(timer: func.TimerRequest, steps: func.Out[List[str]]) -> None:  # noqa
     _point(steps, sweep(_now()))
 
 
+@app.timer_trigger("timer", schedule="%RECONCILE_SCHEDULE%")
+def reconcile(timer: func.TimerRequest) -> None:
+    """Tell or enqueue what the registries hold and no webhook reported, for the sources that ask for it."""
+    from handlers.reconcile import reconcile
+
+    reconcile(_now)
+
+
 @app.timer_trigger("timer", schedule="0 17 3 * * *")
 def prune(timer: func.TimerRequest) -> None:
     """Forget what is older than RETENTION_DAYS, and take away what crashes have left behind at targets."""
     from handlers.prune import prune
+    from handlers.reconcile import forget
     from handlers.tidy import tidy
 
     prune(_now())
+    forget(_now())
     tidy()
 
 

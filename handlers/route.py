@@ -7,6 +7,7 @@ from datetime import datetime
 
 from handlers.current_routes import current_routes
 from handlers.decide import decide
+from handlers.reconcile_same import same_act
 from handlers.turn import point_to
 from shared import ledger, storage
 from shared.errors import RoutesError, RoutesUnavailable, SettingError
@@ -44,7 +45,8 @@ def _route(event: Event, blob: str, message: bytes, now: datetime) -> list[StepM
         tell("event", reason, dimensions_of(event), level=logging.ERROR, outcome="waiting", reason=str(error))
         storage.send(EVENTS_QUEUE, message.decode(), ROUTES_RETRY_SECONDS)
         return []
-    decision = decide(routes, event, now)
+    event, blob, moment = same_act(routes, event, blob, now)
+    decision = decide(routes, event, moment)
     steps = ledger.record(event, blob, decision, now, traceparent())
     routes_named = ", ".join(route.name for route in decision.routes) or "no route"
     tell(

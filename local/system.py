@@ -100,6 +100,7 @@ class System:
             "AZURE_DEVOPS_CACHE_DIR": self._cache,
             "ROUTES": str(routes),
             "SWEEP_SCHEDULE": "*/30 * * * * *",
+            "RECONCILE_SCHEDULE": "0 */15 * * * *",
             "PYTHON_THREADPOOL_THREAD_COUNT": "32",
             "LOCAL_FUNCTION_KEY": self.function_key,
             **self.identity.environment,

@@ -6,7 +6,7 @@ How the file is read and checked is in `routes_file.py`.
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -39,12 +39,15 @@ EVENT_TYPES = (
 DEFAULT_BUDGET = 100
 BUDGET_HOURS = 24
 OneOrMore = str | list[str]
+Reconcile = Literal["off", "alert", "enqueue"]
+RECONCILE = get_args(Reconcile)
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A registry as sender. `secret`, `authorization_secret` and `token_secret` are names of Key Vault secrets;
     `workspace` or `tracking_uri` is where it can be asked; `max_age` in seconds (`24h`, `300s` in the file), 0 = the
-    kind's default."""
+    kind's default. `reconcile`: what becomes of what the registry holds and no webhook reported: an alert, or also the
+    event itself."""
 
     kind: str
     secret: str
@@ -53,6 +56,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     tracking_uri: str = ""
     token_secret: str = ""
     max_age: float = 0
+    reconcile: Reconcile = "off"
 
     @property
     def address(self) -> str:

@@ -10,10 +10,10 @@ import msgspec
 import yaml
 
 from shared.errors import RoutesError, SettingError
-from shared.routes import DEFAULT_BUDGET, STATUS, Require, Route, Routes, Source, StepPlan, When
+from shared.routes import DEFAULT_BUDGET, RECONCILE, STATUS, Require, Route, Routes, Source, StepPlan, When
 from shared.routes_checks import check_routes
 from shared.routes_lines import Path, load_with_lines
-from shared.routes_registries import check_loops, check_registries
+from shared.routes_registries import JOBS, check_loops, check_registries
 from shared.routes_rules import Problems, Rules, one_of
 from shared.settings import allowed_url
 
@@ -91,6 +91,8 @@ def _source(name: Any, body: Any, rules: Rules, problems: Problems) -> Source | 
     _check_name(path, name, problems)
     if isinstance(body, dict) and "max_age" in body:
         body = {**body, "max_age": _age((*path, "max_age"), body["max_age"], problems)}
+    if isinstance(body, dict) and "reconcile" in body:
+        body = {**body, "reconcile": _reconcile((*path, "reconcile"), body["reconcile"], problems)}
     source = convert(path, body, Source, problems)
     if source is None:
         return None
@@ -104,7 +106,26 @@ def _source(name: Any, body: Any, rules: Rules, problems: Problems) -> Source | 
         _check_url((*path, key), getattr(source, key), problems)
     if source.workspace and source.tracking_uri:
         problems.add(path, "a registry has a `workspace` (Databricks) or a `tracking_uri` (MLflow), not both")
+    _check_reconcile((*path, "reconcile"), source, problems)
     return msgspec.structs.replace(source, max_age=source.max_age or rules.source_kinds[source.kind])
+
+
+def _reconcile(path: Path, value: Any, problems: Problems) -> str:
+    if value is False:  # which YAML reads an unquoted `off` as
+        return "off"
+    if value not in RECONCILE:
+        problems.add(path, f"{value!r} is none of {one_of(RECONCILE)}")
+        return "off"
+    return str(value)
+
+
+def _check_reconcile(path: Path, source: Source, problems: Problems) -> None:
+    if source.reconcile == "off":
+        return
+    if source.kind == JOBS:
+        problems.add(path, "a source of jobs has no registry to compare with: leave it out")
+    elif not source.address:
+        problems.add(path, "needs a registry to ask: add `workspace` or `tracking_uri` to the source")
 
 
 def _age(path: Path, value: Any, problems: Problems) -> float:

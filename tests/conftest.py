@@ -25,7 +25,7 @@ from azure.storage.queue import QueueClient, TextBase64EncodePolicy
 from local import sender
 from local.system import System
 from local.worker import Host
-from shared import ledger
+from shared import ledger, recent
 from shared.errors import UnknownStep
 from shared.ledger import Story
 from tests.senders.mlflow_server import MlflowServer
@@ -39,6 +39,7 @@ IMPATIENT = {
     "SETTLE_SECONDS": "1",
     "STEP_LEASE_SECONDS": "90",
     "SWEEP_SCHEDULE": "0 0 0 1 1 *",  # never by itself: tests sweep when they mean to
+    "RECONCILE_SCHEDULE": "0 0 0 1 1 *",
 }
 # a worker that only answers HTTP, so that it may stand beside another one without taking its messages
 DEAF = {
@@ -87,22 +88,14 @@ class Relay:
 
     def comment(self, model: str, comment: str) -> str:
         """Report a comment on a model version; return the id of its event."""
-        body = {
-            "event": "COMMENT_CREATED",
-            "event_timestamp": int(time.time() * 1000),
-            "model_name": model,
-            "version": "1",
-            "comment": comment,
-            "text": f"A user commented on registered model '{model}' version 1.",
-        }
-        reply = self.databricks(body)
+        reply = self.databricks(sender.databricks_comment(model, comment))
         assert reply.status_code == 202, reply.text
         return str(reply.json()["event"])
 
     def events(self) -> list[str]:
         """Return the ids of all events in the ledger."""
         now = datetime.now(UTC)
-        return list(ledger.recent(now - timedelta(days=40), now + timedelta(days=1), 100_000))
+        return list(recent.event_ids(now - timedelta(days=40), now + timedelta(days=1), 100_000))
 
     def story(self, event_id: str) -> Story | None:
         """Return what the ledger knows of an event by now."""

@@ -177,7 +177,7 @@ var rules = [
     operator: 'GreaterThan'
     threshold: 0
     splitBy: 'source'
-    resolves: true
+    resolves: false
   }
   {
     name: 'secret-expiring'
