@@ -11,10 +11,15 @@ from infra.checks.bicep import INFRA
 
 ROOT = INFRA.parent
 DOCUMENT = (ROOT / "docs" / "threat-model.md").read_text()
-TABLE = DOCUMENT.split("## Each threat")[1].split("\n## ")[0]
-THREATS = [
-    [cell.strip() for cell in line.strip("|").split(" | ")] for line in TABLE.splitlines() if line.startswith("| ")
-][2:]
+
+
+def rows_below(heading: str) -> list[list[str]]:
+    table = DOCUMENT.split(f"## {heading}")[1].split("\n## ")[0].splitlines()
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table if line.startswith("| ")][2:]
+
+
+THREATS = rows_below("Each threat")
+ADDRESSES = rows_below("Where an address comes from")
 
 
 def all_test_functions() -> set[str]:
@@ -40,8 +45,19 @@ def test_a_threat_has_a_control_and_tests_that_exist(threat: list[str], existing
     assert [name for name in named if name not in existing] == []
 
 
+@pytest.mark.parametrize("address", ADDRESSES, ids=[row[0] for row in ADDRESSES])
+def test_a_way_for_an_address_has_a_check_and_tests_that_exist(address: list[str], existing: set[str]) -> None:
+    _, _, check, proof = address
+    named = re.findall(r"`(test_\w+)`", proof)
+    assert check
+    assert named
+    assert [name for name in named if name not in existing] == []
+    assert [path for path in re.findall(r"`(\w+/[\w/]+\.py)`", check) if not (ROOT / path).is_file()] == []
+
+
 def test_the_model_has_its_threats() -> None:
-    assert len(THREATS) > 30
+    assert len(THREATS) > 50
+    assert len(ADDRESSES) > 15
 
 
 @pytest.mark.parametrize("name", ["SECURITY.md", "docs/threat-model.md", "docs/deploy.md", "docs/monitoring.md"])

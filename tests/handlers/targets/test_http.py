@@ -256,9 +256,9 @@ RECIPE = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
 
 def test_every_recipe_is_a_valid_routes_file_for_the_host_it_names() -> None:
     hosts = set()
-    for text in RECIPE.findall(RECIPES.read_text()):
-        [route] = parsed(text).routes
-        url = route.steps[0].options["url"]
+    routes = [route for text in RECIPE.findall(RECIPES.read_text()) for route in parsed(text).routes]
+    for step in [step for route in routes for step in (*route.steps, *route.on_failure) if step.target == "http"]:
+        url = step.options["url"]
         assert " " not in url
         hosts.add(urlsplit(url).hostname)
     assert hosts == {
