@@ -26,7 +26,8 @@ MAX_DELAY_SECONDS = 6 * 24 * 3600.0  # a message's visibility may be put off by 
 FOR_EVER = -1  # the service's default is to drop a message after 7 days
 CONTAINER = "relay-events"
 # The SDK's own patience (15, 30, 60 s) outlasts a sender's; retries over minutes are the queue's work, not a call's.
-_PATIENCE: dict[str, Any] = {"retry_total": 2, "initial_backoff": 1, "increment_base": 2, "connection_timeout": 5}
+_TIMEOUTS: dict[str, Any] = {"connection_timeout": 5, "read_timeout": 15}  # storage that hangs hangs no function
+_PATIENCE: dict[str, Any] = {"retry_total": 2, "initial_backoff": 1, "increment_base": 2, **_TIMEOUTS}
 
 
 def send(queue: str, text: str, delay: float = 0.0) -> None:
@@ -146,10 +147,10 @@ def _tables() -> TableServiceClient:
     from azure.data.tables import TableServiceClient
 
     if connection_string := storage_setting():
-        return TableServiceClient.from_connection_string(connection_string, retry_total=2)
+        return TableServiceClient.from_connection_string(connection_string, retry_total=2, **_TIMEOUTS)
     from shared.identity import credential
 
-    return TableServiceClient(_service_url("table"), credential=credential(), retry_total=2)
+    return TableServiceClient(_service_url("table"), credential=credential(), retry_total=2, **_TIMEOUTS)
 
 
 @cache
