@@ -11,11 +11,12 @@ from functools import lru_cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from shared.errors import AmbiguousFailure, Failure, PermanentFailure
 from shared.identity import AZURE_DEVOPS_SCOPE, token
 from shared.rest import TIMEOUT_SECONDS, failure_of_error, judge, retry_after
-from shared.settings import settings, use_cache_folder
+from shared.settings import is_loopback, settings, use_cache_folder
 from shared.telemetry import span
 
 SERVICE = "Azure DevOps"
@@ -49,15 +50,25 @@ def client(connection: Any, area: str) -> Any:
     _load(f"azure.devops.v7_1.{area}")
     with answering():
         found = getattr(connection.clients_v7_1, f"get_{area}_client")()
+    _require_its_own(str(found.config.base_url))
     found.config.connection.timeout = TIMEOUT_SECONDS
     found.config.retry_policy.retries = 0  # the ledger decides whether anything is tried again
     return found
+
+
+def _require_its_own(url: str) -> None:
+    """The SDK asks the service on which host an area is, and sends our token there: hosts of others get none."""
+    host, own = urlsplit(url).hostname or "", urlsplit(settings().azure_devops_url).hostname
+    is_its_own = host == own or (own == "dev.azure.com" and host.endswith((".dev.azure.com", ".visualstudio.com")))
+    if not is_its_own or not (url.startswith("https://") or is_loopback(url)):
+        raise PermanentFailure(f"{SERVICE} names {host[:100]!r} as a host of its own, and no token goes there")
 
 
 @contextmanager
 def answering() -> Iterator[None]:
     """Turn whatever the SDK raises into a Failure. Our hook on the response has judged most outcomes before."""
     _advice.seconds = 0.0
+    _load("azure.core.exceptions", "msrest.exceptions")
     from azure.core.exceptions import DeserializationError
     from msrest.exceptions import ClientException, ClientRequestError
 
@@ -132,7 +143,8 @@ def _message(response: Any) -> str:
     if 200 <= response.status_code < 300 and response.status_code != 203:
         return ""
     if "json" not in response.headers.get("Content-Type", ""):
-        return "a page instead of an answer, as it gives to those who are not signed in"
+        signed_out = response.status_code in (203, 302, 401, 403)
+        return "a page instead of an answer" + (", as it gives to those who are not signed in" if signed_out else "")
     try:
         return str(response.json().get("message", ""))[:500]
     except (json.JSONDecodeError, AttributeError):

@@ -3,6 +3,7 @@
 A URL is held against a strict form and the setting ALLOWED_HOSTS. What a name resolves to is checked where it counts,
 on the very connection: within `guarded()` no socket connects to an address that isn't public, whichever library opens
 it, whatever DNS said a moment before. On a laptop (KEY_VAULT_URL is on loopback) loopback is allowed besides.
+An address that a service names in an answer is held against the same form, and connected to in the same way.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -32,6 +33,13 @@ _NOT_PUBLIC = tuple(
     map(ip_network, ("168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24", "64:ff9b:1::/48", "fec0::/10"))
 )
 _CONNECTING = ("socket.connect", "socket.sendto", "socket.sendmsg")
+# Azure's storage may be at a private endpoint. Nobody outside can have such a name lead to a private address: the
+# zones are Microsoft's, and the private ones those of the app's own network
+_STORAGE = tuple(
+    f".{service}.{cloud}"
+    for service in ("blob", "dfs")
+    for cloud in ("core.windows.net", "core.usgovcloudapi.net", "core.chinacloudapi.cn", "storage.azure.net")
+)
 
 
 class Place(NamedTuple):
@@ -72,13 +80,36 @@ def place_of(url: str) -> Place:
 
 def require_allowed(place: Place) -> None:
     """Raise PermanentFailure unless ALLOWED_HOSTS has the place, or it is loopback on a laptop."""
+    _require_outside(place)
     if place.is_here:
-        if not _on_a_laptop():
-            raise PermanentFailure(f"{place.host} is this machine itself: no service of the outside")
         return
     if not any(_allows(entry, place) for entry in settings().allowed_hosts):
         port = "" if place.port == HTTPS else f":{place.port}"
         raise PermanentFailure(f"{place.host}{port} is not in the setting ALLOWED_HOSTS")
+
+
+def place_named(url: str, what: str) -> Place:
+    """Return where an address leads that a service has named in its answer; `what` it is begins the sentence if wrong.
+
+    Raises PermanentFailure unless it is https with a host by its full name; this machine is one on a laptop only.
+    """
+    try:
+        place = place_of(url)
+    except ValueError as error:
+        raise PermanentFailure(f"{what} is none to go to: {error}") from None
+    _require_outside(place)
+    return place
+
+
+@contextmanager
+def going_to(url: str, what: str) -> Iterator[None]:
+    """Connect within to the address that a service has named, as `place_named` and `guarded` allow.
+
+    Azure's storage, by its own names, may be at a private address.
+    """
+    place = place_named(url, what)
+    with nullcontext() if place.host.endswith(_STORAGE) else guarded():
+        yield
 
 
 def is_public(address: str) -> bool:
@@ -129,6 +160,11 @@ def _on_audit_event(event: str, arguments: tuple[Any, ...]) -> None:
         return
     refused.append(PermanentFailure(f"the host is at {_shown(arguments[1])}, which is no public address"))
     raise refused[-1]
+
+
+def _require_outside(place: Place) -> None:
+    if place.is_here and not _on_a_laptop():
+        raise PermanentFailure(f"{place.host} is this machine itself: no service of the outside")
 
 
 def _may_connect(address: Any) -> bool:

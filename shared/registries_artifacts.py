@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import IO, NamedTuple, Protocol
 
-from shared import rest
+from shared import outbound, rest
 from shared.errors import PermanentFailure, TransientFailure
 
 CHUNK = 1024 * 1024
@@ -33,11 +33,13 @@ class Entry(NamedTuple):
 
 
 class Address(NamedTuple):
-    """Where a file is read, with the headers that it takes, at which service."""
+    """Where a file is read, with the headers that it takes, at which service. `is_signed` if a registry has named the
+    address: then it may not lead anywhere."""
 
     url: str
     headers: Mapping[str, str]
     service: str
+    is_signed: bool = False
 
 
 class Folder(Protocol):
@@ -78,12 +80,16 @@ def fetch(folder: Folder, path: str, size: int, into: IO[bytes], renew: Renew) -
     """Read a file of so many bytes. Raises a Failure, a TransientFailure if it is not so large."""
     import requests
 
-    url, headers, service = folder.address(path)
+    where = folder.address(path)
     with (
-        judged(service),
-        requests.get(url, headers=headers, stream=True, timeout=rest.TIMEOUT_SECONDS, allow_redirects=False) as got,
+        judged(where.service),
+        outbound.going_to(where.url, f"where {path} is read") if where.is_signed else nullcontext(),
+        requests.get(
+            where.url, headers=where.headers, stream=True, timeout=rest.TIMEOUT_SECONDS, allow_redirects=False
+        ) as got,
     ):
-        judge(got.status_code, got.headers, "" if got.ok else got.text, f"reading the artifact {path}", service)
+        said = "" if got.ok else next(got.iter_content(CHUNK), b"").decode(errors="replace")
+        judge(got.status_code, got.headers, said, f"reading the artifact {path}", where.service)
         for chunk in got.iter_content(CHUNK):
             into.write(chunk)
             renew()
@@ -146,7 +152,7 @@ def _code(said: str) -> str:
 def _walk(folder: Folder, path: str, depth: int) -> Iterator[tuple[str, int]]:
     for entry in folder.entries(path):
         name = entry.name
-        if name in ("", ".", "..") or "/" in name or "\\" in name or depth > MAX_DEPTH:
+        if name in ("", ".", "..") or "/" in name or "\\" in name or not name.isprintable() or depth > MAX_DEPTH:
             raise PermanentFailure(f"the registry lists an artifact that no folder holds: {name[:80]!r}")
         inside = f"{path}/{name}".lstrip("/")
         if entry.is_folder:

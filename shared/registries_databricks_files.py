@@ -5,7 +5,8 @@ To read, the right CAN_READ on the model is enough: the registry signs an addres
 tracking service signs one for each file of a run (artifacts/list, artifacts/credentials-for-write).
 Contract: MLflow's own client for Databricks (3.17: DatabricksModelsArtifactRepository, whose two endpoints it declares
 stable, and databricks_artifacts.proto). Databricks documents artifacts/list alone; its DBFS API, which is documented,
-does not reach these folders. What is signed is an address of the cloud's storage: it takes no token of ours.
+does not reach these folders. What is signed is an address of the cloud's storage: it takes no token of ours, and where
+it leads is checked, since the answer of a registry is not trusted with that.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import IO, Any
 
-from shared.errors import PermanentFailure, SettingError, TransientFailure
+from shared.errors import PermanentFailure, TransientFailure
+from shared.outbound import place_named
 from shared.registries import Registry
 from shared.registries_artifacts import Address, Entry, Renew
 from shared.registries_rest import call, read
-from shared.registries_storage import STORAGE, put
-from shared.settings import allowed_url
+from shared.registries_storage import SIGNED, STORAGE, put
 
 MAX_PAGES = 100
 
@@ -39,7 +40,7 @@ class VersionFolder:
         signed = read(self._registry, "model-versions/get-signed-download-uri", {**self._version, "path": path})
         if signed is None:
             raise TransientFailure(f"the artifact {path} was listed and is not there")
-        return Address(_checked(signed), _headers(signed), STORAGE)
+        return Address(_checked(signed), _headers(signed), STORAGE, is_signed=True)
 
 
 class RunFolder:
@@ -56,7 +57,7 @@ class RunFolder:
     def address(self, path: str) -> Address:
         """Return where a file is read."""
         signed = self._credentials("artifacts/credentials-for-read", path)
-        return Address(_checked(signed), _headers(signed), STORAGE)
+        return Address(_checked(signed), _headers(signed), STORAGE, is_signed=True)
 
     def store(self, path: str, size: int, content: IO[bytes], renew: Renew) -> None:
         """Store a file."""
@@ -89,10 +90,7 @@ def _entries(registry: Registry, api: str, params: dict[str, str], path: str) ->
 
 def _checked(signed: dict[str, Any]) -> str:
     uri = str(signed.get("signed_uri") or "")
-    try:
-        allowed_url(uri, "an address that Databricks signed")
-    except SettingError as error:
-        raise PermanentFailure(str(error)) from None
+    place_named(uri, SIGNED)
     return uri
 
 

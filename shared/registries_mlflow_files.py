@@ -6,11 +6,13 @@ Contract: MlflowArtifactsService of MLflow 3 (list, download, upload).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import IO
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from shared import rest
+from shared.errors import PermanentFailure
 from shared.registries import Registry
 from shared.registries_artifacts import Address, Entry, JobNeeded, Renew, Stream, judge, judged
 from shared.registries_rest import MLFLOW, headers, read
@@ -41,10 +43,12 @@ class MlflowFolder:
         """Store a file."""
         import requests
 
-        url, given, _ = self.address(path)
+        where = self.address(path)
         data = Stream(content, size, renew) if size else b""  # requests would send an empty file without its length
         with judged(MLFLOW):
-            got = requests.put(url, data=data, headers=given, timeout=rest.TIMEOUT_SECONDS, allow_redirects=False)
+            got = requests.put(
+                where.url, data=data, headers=where.headers, timeout=rest.TIMEOUT_SECONDS, allow_redirects=False
+            )
             judge(got.status_code, got.headers, got.text, f"storing the artifact {path}", MLFLOW)
 
 
@@ -56,11 +60,14 @@ def version_folder(registry: Registry, model: str, version: str) -> MlflowFolder
 
 
 def served(uri: str) -> str:
-    """Return the folder that an artifact URI names on its server. Raises JobNeeded if it is elsewhere."""
+    """Return the folder that an artifact URI names on its server. Raises JobNeeded if it is elsewhere, and a
+    PermanentFailure for a path that leads out of the server's artifacts: HTTP clients resolve `..` before they ask."""
     found = urlsplit(uri)
     if found.scheme != "mlflow-artifacts" or found.netloc:
         raise JobNeeded(
             f"the artifacts are at {found.scheme or 'no'}:, and of an MLflow server only those are copied here "
             "that it serves itself (mlflow-artifacts:)"
         )
+    if any(part in (".", "..") for part in re.split(r"[/\\]", unquote(found.path))):
+        raise PermanentFailure(f"the registry names artifacts at a path that no folder has: {found.path[:80]!r}")
     return found.path.strip("/")

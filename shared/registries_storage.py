@@ -11,11 +11,12 @@ import base64
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
-from shared import rest
+from shared import outbound, rest
 from shared.errors import PermanentFailure
 from shared.registries_artifacts import Renew, Stream, judge, judged, parts
 
 STORAGE = "the storage of Databricks"
+SIGNED = "the address that Databricks signed"
 BLOCK = 4 * 1024 * 1024
 Send = Callable[..., None]
 
@@ -66,7 +67,7 @@ def _whole(send: Send, size: int, content: IO[bytes], renew: Renew) -> None:
 def _send(method: str, url: str, data: Any, headers: Mapping[str, str], query: Mapping[str, str], path: str) -> None:
     import requests
 
-    with judged(STORAGE):
+    with judged(STORAGE), outbound.going_to(url, SIGNED):
         got = requests.request(
             method, url, data=data, headers=headers, params=query, timeout=rest.TIMEOUT_SECONDS, allow_redirects=False
         )

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from shared.errors import SettingError
 from shared.settings import settings
 
 if TYPE_CHECKING:
@@ -40,12 +41,12 @@ def tell(
     """Write a line about a delivery, an event, a step, a sweep and so on (`what`), and count it.
 
     The dimensions are those of `about` (see `dimensions_of`) and `more`; empty ones are left out. Names that end in
-    `_ms` or `_seconds` are measured as well.
+    `_ms` or `_seconds` are measured as well. The line is one, whatever a registry or a service has put into it.
     """
     start()
     known = {name: value for name, value in {**about, **more}.items() if value != ""}
     extra = {f"{NAMESPACE}.{name}": value for name, value in {"what": what, **known}.items()}
-    logging.getLogger(f"{NAMESPACE}.{what}").log(level, message, extra=extra)
+    logging.getLogger(f"{NAMESPACE}.{what}").log(level, _one_line(message), extra=extra)
     if _exporting():
         _count(what, known)
 
@@ -134,10 +135,19 @@ def _set_up() -> bool:
         from shared.telemetry_export import set_up
 
         set_up()
+    except SettingError:  # whoever needs the setting tells of it, and of no telemetry there is nothing to tell
+        return False
     except Exception:
         logging.getLogger(NAMESPACE).exception("telemetry can't be sent; the relay works on without")
         return False
     return True
+
+
+def _one_line(message: str) -> str:
+    """A line break in a model's name would else begin a line that looks like one of ours."""
+    if message.isprintable():
+        return message
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in message)
 
 
 def _count(what: str, dimensions: dict[str, str | int | float]) -> None:

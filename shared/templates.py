@@ -59,8 +59,8 @@ def harmless(value: str) -> str:
     """Let through only what no shell, pipeline macro or URL reads as more than text (default-deny).
 
     Azure Pipelines puts `$(name)` into scripts as text before the shell sees it, so a model's name could
-    otherwise bring a command along. Raises PermanentFailure that names the character; an empty value is
-    refused too, since a deployment of nothing is nobody's wish.
+    otherwise bring a command along. Raises PermanentFailure that names the character; `..` as a part of a path is
+    refused, since scripts make paths of names, and so is an empty value: a deployment of nothing is nobody's wish.
     """
     if not value:
         raise PermanentFailure("a placeholder has no value in this event, and its target needs one")
@@ -71,6 +71,10 @@ def harmless(value: str) -> str:
         raise PermanentFailure(
             f"the value {value[:80]!r} holds {wrong!r} where it may not stand: values that go into a pipeline are "
             "letters, digits, spaces and _ . : / @ + , = - and begin with a letter, a digit or _"
+        )
+    if ".." in re.split("[/:]", value):
+        raise PermanentFailure(
+            f"the value {value[:80]!r} holds '..' where it may not stand: a path would lead elsewhere"
         )
     return value
 
