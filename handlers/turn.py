@@ -99,7 +99,8 @@ class Turn:
         except (Failure, ClaimLost):
             raise
         except Exception as error:
-            trace = redacted(format_exc())  # the error may quote what a service has echoed
+            # the error may quote what a service has echoed; indented, no line of it looks like one of the log's own
+            trace = redacted(format_exc()).replace("\n", "\n    ")
             log.error("step %s of event %s failed unforeseen\n%s", self.step.id, self.step.event_id, trace)
             raise AmbiguousFailure(f"unforeseen {type(error).__name__}: {error}") from error
 

@@ -14,16 +14,20 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared.errors import AmbiguousFailure, Failure, PermanentFailure, TransientFailure
 from shared.telemetry import span
+
+if TYPE_CHECKING:
+    from requests import Response
 
 TIMEOUT_SECONDS = (5.0, 25.0)  # to connect, to read: three calls fit into STEP_LEASE_SECONDS
 logging.getLogger("urllib3").setLevel(logging.INFO)  # at DEBUG it tells each request's path: a webhook's secret
 _TRANSIENT = (408, 425, 429)
 _ASKING = ("GET", "HEAD", "OPTIONS")
 MAX_RETRY_AFTER = 6 * 3600.0
+MAX_REPLY_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -66,18 +70,34 @@ def request(
     body = {"data": payload} if isinstance(payload, bytes) else {"json": payload}
     with span(f"{method} {service}", asks=True) as told:
         try:
-            got = requests.request(
-                method, url, **body, headers=headers, params=params, timeout=timeout, allow_redirects=False
-            )
+            with requests.request(
+                method, url, **body, headers=headers, params=params, timeout=timeout, allow_redirects=False, stream=True
+            ) as got:
+                text = _text(got)
         except (requests.RequestException, LocationValueError) as error:
             raise failure_of_error(error, method, service) from None
         told["http.response.status_code"] = got.status_code
+    if text is None:
+        raise _unclear(f"the reply of {service} is longer than {MAX_REPLY_BYTES} bytes", method, 0.0)
     if got.status_code not in allowed:
         if got.status_code in passing:
-            reason = f"{service} answered {got.status_code}: {_message(got.text)}"
+            reason = f"{service} answered {got.status_code}: {_message(text)}"
             raise TransientFailure(reason, retry_after=retry_after(got.headers))
-        judge(got.status_code, got.headers, _message(got.text), method, service)
-    return Reply(service, method, got.status_code, got.headers, got.text)
+        judge(got.status_code, got.headers, _message(text), method, service)
+    return Reply(service, method, got.status_code, got.headers, text)
+
+
+def _text(got: Response) -> str | None:
+    """Return the body as text, None if it is longer than this worker's memory is for."""
+    read = bytearray()
+    for chunk in got.iter_content(65_536):
+        read += chunk
+        if len(read) > MAX_REPLY_BYTES:
+            return None
+    try:
+        return read.decode(got.encoding or "utf-8", "replace")
+    except LookupError:  # a character set that nobody knows
+        return read.decode("utf-8", "replace")
 
 
 def post(url: str, payload: Any, service: str) -> str:

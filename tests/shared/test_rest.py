@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from local.serving import StandIn, certificate, serve
 from shared.errors import AmbiguousFailure, Failure, PermanentFailure, TransientFailure
-from shared.rest import MAX_RETRY_AFTER, failure_of_error, judge, post, retry_after
+from shared.rest import MAX_REPLY_BYTES, MAX_RETRY_AFTER, failure_of_error, judge, post, retry_after
 
 ASKING, ACTING = ["GET", "HEAD", "OPTIONS"], ["POST", "PUT", "PATCH", "DELETE"]
 TRANSIENT, PERMANENT, AMBIGUOUS = TransientFailure, PermanentFailure, AmbiguousFailure
@@ -329,6 +329,19 @@ def test_a_post_tells_the_services_words_and_wish_for_time(service: Service) -> 
 def test_a_long_error_page_is_told_in_part(service: Service) -> None:
     service.faults.add("POST", "/told", status=500, body="x" * 100_000)
     assert len(posted(service).reason) < 400
+
+
+def test_an_answer_without_end_does_not_fill_the_memory(service: Service) -> None:
+    service.faults.add("POST", "/told", status=200, body="x" * (MAX_REPLY_BYTES + 1))
+    failure = posted(service)
+    assert type(failure) is AmbiguousFailure
+    assert failure.reason == f"the reply of Slack is longer than {MAX_REPLY_BYTES} bytes"
+
+
+def test_a_character_set_that_nobody_knows_is_read_as_utf_8(service: Service) -> None:
+    content = {"Content-Type": "text/plain; charset=nonsense"}
+    service.faults.add("POST", "/told", status=400, body="no, \u00fc", headers=content)
+    assert posted(service).reason == "Slack answered 400: no, \u00fc"
 
 
 NO_URLS = {
