@@ -15,10 +15,8 @@ if TYPE_CHECKING:
     import requests
 
 KNOWN = {"findings", "events", "steps", "ready", "routes", "route"}  # every answer of the app holds one of these
-TRIES, PAUSE_SECONDS = (
-    6,
-    1.0,
-)  # for questions, once the app has been reached: whoever follows it stays through a restart
+# for questions, once the app has been reached: whoever follows it stays through a restart
+TRIES, PAUSE_SECONDS = 6, 1.0
 ON_THE_WAY = (502, 503, 504)
 TIMEOUT_SECONDS = 230  # after that Azure ends a request by itself
 

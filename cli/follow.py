@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from cli.output import coloured, console, plain, refused
+from shared.steps import ENDED
 
 if TYPE_CHECKING:
     from cli.client import Client
 
-ENDED = ("succeeded", "superseded", "parked", "dead")
 LOOK_AGAIN_SECONDS = 1.0
 SOON = timedelta(seconds=15)
 LISTED, MOST_LISTED = 50, 500
@@ -132,4 +132,4 @@ def _routed(story: dict[str, Any]) -> str:
 
 
 def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return datetime.fromisoformat(text)

@@ -37,6 +37,12 @@ def databricks_stage_change(model: str, version: str, to_stage: str, from_stage:
     return {**_databricks("MODEL_VERSION_TRANSITIONED_STAGE", model), "version": version, **more}
 
 
+def databricks_comment(model: str, comment: str, version: str = "1") -> dict[str, Any]:
+    """Return the body of a comment that is made now."""
+    text = f"A user commented on registered model '{model}' version {version}."
+    return {**_databricks("COMMENT_CREATED", model), "version": version, "comment": comment, "text": text}
+
+
 def databricks_job_notification(what: str, run: int, job: int, name: str) -> dict[str, Any]:
     """Return the body that tells of a job's run, in the form Databricks documents; `what` is start, success, …"""
     return {
@@ -90,9 +96,7 @@ def _tagged(act: Act) -> dict[str, Any]:
 
 
 def _commented(act: Act) -> dict[str, Any]:
-    text = f"A user commented on registered model '{act.model}' version {act.version}."
-    said = {"comment": act.comment, "text": text}
-    return {**_databricks("COMMENT_CREATED", act.model), "version": act.version, **said}
+    return databricks_comment(act.model, act.comment, act.version)
 
 
 def _job(what: str) -> Callable[[Act], dict[str, Any]]:

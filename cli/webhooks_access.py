@@ -15,9 +15,9 @@ from cli.webhooks_registries import Credentials
 from shared.redaction import remember
 from shared.registries import Registry
 from shared.routes import Source
+from shared.vault import MINIMUM_BYTES
 
 SecretFrom = Literal["vault", "prompt", "stdin"]
-SHORTEST = 16  # the app refuses what is shorter
 
 
 def registry_of(source: Source, vault: str, sources: Iterable[Source]) -> Registry:
@@ -41,8 +41,8 @@ def credentials_of(name: str, source: Source, vault: str, origin: SecretFrom) ->
     """Return what the source's webhooks sign with. Ends the command if it can't be had, or the app would refuse it."""
     ask = _from_vault(vault) if origin == "vault" else lambda _, what: ask_secret("", "", f"{what} of {name}")
     secret = ask(source.secret, "secret")
-    if len(secret.encode()) < SHORTEST:
-        raise refused(f"the secret of {name} is shorter than {SHORTEST} bytes: the app would refuse it")
+    if len(secret.encode()) < MINIMUM_BYTES:
+        raise refused(f"the secret of {name} is shorter than {MINIMUM_BYTES} bytes: the app would refuse it")
     authorization = ask(source.authorization_secret, "Authorization") if source.authorization_secret else ""
     for each in (secret, authorization):
         remember(each)

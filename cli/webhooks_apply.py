@@ -64,9 +64,8 @@ def _update(
     if change.interrupts:
         door.update(found.id, wanted, sent, door.asleep)
         return _awake(door, change, found.id, patience)
-    door.update(
-        found.id, wanted, sent
-    )  # it goes on sending meanwhile: a registry repeats no event that it has not told
+    # it goes on sending meanwhile: a registry repeats no event that it has not told
+    door.update(found.id, wanted, sent)
     tested = tests_of(door, found.id, wanted.events, patience)
     wrong = told(tested)
     return Done(change, not wrong, f"updated, and left {ACTIVE}, but {wrong}" if wrong else "updated, tested", tested)

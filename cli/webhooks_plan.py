@@ -83,9 +83,8 @@ def _change(want: Wanted, found: Found, rotate: bool) -> Change:
         wanted=want,
         found=found,
         reasons=reasons,
-        with_secret=bool(
-            moved or asleep or unchecked or renamed or renewed
-        ),  # who knows which secret an adopted one has
+        # an adopted one, too, since nobody knows which secret it has
+        with_secret=bool(moved or asleep or unchecked or renamed or renewed),
         interrupts=bool(moved or asleep),
     )
 

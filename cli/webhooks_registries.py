@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import msgspec
@@ -88,16 +89,8 @@ class DatabricksWebhooks:
 
     def all(self) -> list[Found]:
         """Return all webhooks that the caller may see, of all models."""
-        found: list[Found] = []
-        token = ""
-        for _ in range(MOST_PAGES):
-            params = {"page_token": token} if token else None
-            page = self._workspace.request("GET", f"{_DATABRICKS}/list", params=params)
-            found += [_of_databricks(each) for each in page.get("webhooks", ())]
-            token = page.get("next_page_token") or ""
-            if not token:
-                break
-        return found
+        pages = _pages(lambda params: self._workspace.request("GET", f"{_DATABRICKS}/list", params=params))
+        return [_of_databricks(each) for page in pages for each in page.get("webhooks", ())]
 
     def create(self, wanted: Wanted, credentials: Credentials) -> Found:
         """Make a webhook in TEST_MODE."""
@@ -135,15 +128,8 @@ class MlflowWebhooks:
 
     def all(self) -> list[Found]:
         """Return all webhooks of the server."""
-        found: list[Found] = []
-        token = ""
-        for _ in range(MOST_PAGES):
-            page = self._call("GET", params={"page_token": token} if token else None)
-            found += [_of_mlflow(each) for each in page.get("webhooks", ())]
-            token = page.get("next_page_token") or ""
-            if not token:
-                break
-        return found
+        pages = _pages(lambda params: self._call("GET", params=params))
+        return [_of_mlflow(each) for page in pages for each in page.get("webhooks", ())]
 
     def create(self, wanted: Wanted, credentials: Credentials) -> Found:
         """Make a webhook that is DISABLED."""
@@ -189,6 +175,16 @@ class MlflowWebhooks:
 def webhooks_of(registry: Registry) -> Webhooks:
     """Return the door to a registry's webhooks."""
     return DatabricksWebhooks(registry) if registry.kind == "databricks" else MlflowWebhooks(registry)
+
+
+def _pages(ask: Callable[[dict[str, str] | None], dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    token = ""
+    for _ in range(MOST_PAGES):
+        page = ask({"page_token": token} if token else None)
+        yield page
+        token = page.get("next_page_token") or ""
+        if not token:
+            return
 
 
 def _body(wanted: Wanted, credentials: Credentials | None) -> dict[str, Any]:

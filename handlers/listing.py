@@ -18,7 +18,6 @@ from shared.ledger import Story
 from shared.ledger_rows import MAX_COLUMN
 from shared.recent import Noted
 from shared.routes import matches
-from shared.settings import settings
 from shared.steps import State
 
 DEFAULT_DAYS, DEFAULT_LIMIT, MAX_LISTED = 7.0, 50, 500
@@ -55,9 +54,10 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 def wanted_of(query: Mapping[str, str], clock: Clock) -> Wanted:
     """Return which events a query asks for. Raises ValueError with what would be right."""
     now = clock()
-    days, limit = float(query.get("days") or DEFAULT_DAYS), int(query.get("limit") or DEFAULT_LIMIT)
-    if not 0 < days < 10_000 or not 0 < limit <= MAX_LISTED:
-        raise ValueError(f"`days` has to be above 0, `limit` from 1 to {MAX_LISTED}")
+    days = _number(query, "days", DEFAULT_DAYS)
+    limit = _number(query, "limit", DEFAULT_LIMIT)
+    if not 0 < days < 10_000 or not 0 < limit <= MAX_LISTED or limit != int(limit):
+        raise ValueError(f"`days` has to be a number above 0, `limit` a whole one from 1 to {MAX_LISTED}")
     state = query.get("state") or ""
     if state and state not in STATES:
         raise ValueError(f"`state` has to be one of {', '.join(STATES)}")
@@ -66,12 +66,12 @@ def wanted_of(query: Mapping[str, str], clock: Clock) -> Wanted:
     if after:
         recent.moment_of(after)
     return Wanted(
-        since=max(since, now - timedelta(days=settings().retention_days + 31)),  # each day back costs a query
+        since=recent.remembered(since, now),
         until=min(_moment(query, "until") or now + timedelta(days=1), now + timedelta(days=1)),
         model=query.get("model") or "",
         route=query.get("route") or "",
         state=state,
-        limit=limit,
+        limit=int(limit),
         after=after,
     )
 
@@ -114,6 +114,14 @@ def _story(row: Noted) -> Story | None:
         return ledger.read(row.event_id)
     except (UnknownStep, ResourceNotFoundError):
         return None  # just being written, or forgotten: an event's blob goes before its rows
+
+
+def _number(query: Mapping[str, str], name: str, default: float) -> float:
+    """Return the number of a query, -1 for what is none."""
+    try:
+        return float(query.get(name) or default)
+    except ValueError:
+        return -1.0
 
 
 def _moment(query: Mapping[str, str], name: str) -> datetime | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -20,10 +20,9 @@ from handlers.pages import Page
 from handlers.poison import replay_poison
 from handlers.story import story_of
 from handlers.turn import Clock
-from shared import ledger
+from shared import ledger, recent
 from shared.errors import ClaimLost, NotNow, RoutesError, RoutesUnavailable, UnknownStep
 from shared.messages import StepMessage
-from shared.settings import settings
 from shared.steps import State
 
 
@@ -98,8 +97,8 @@ def replay_many(body: bytes, clock: Clock, by: str = "") -> Reply:
         asked = msgspec.json.decode(body or b"{}", type=ReplayRequest)
         if asked.since is None or asked.step or asked.force:
             raise ValueError("give `since`, and neither `step` nor `force`")
-        since = asked.since if asked.since.tzinfo else asked.since.replace(tzinfo=UTC)
-        since = _remembered(since, clock)
+        given = asked.since if asked.since.tzinfo else asked.since.replace(tzinfo=UTC)
+        since = recent.remembered(given, clock())
         if asked.routes:
             return pointing(list(replay.route_unrouted_since(since, clock)))
         reply = pointing(list(replay.replay_since(since, frozenset(asked.states), clock, by)))
@@ -117,11 +116,6 @@ def resolve(event_id: str, body: bytes, clock: Clock, by: str = "") -> Reply:
         return pointing(replay.resolve_step(event_id, asked.step, asked.outcome, clock, by))
 
     return answered(resolved)
-
-
-def _remembered(since: datetime, clock: Clock) -> datetime:
-    """Return the moment, or the one before which the ledger has forgotten all: each day back costs a query."""
-    return max(since, clock() - timedelta(days=settings().retention_days + 31))
 
 
 def pointing(pointers: list[StepMessage]) -> Reply:

@@ -18,7 +18,7 @@ from handlers.decide import decide
 from handlers.outcomes import note
 from handlers.targets import target_module
 from handlers.turn import Clock, Turn, point_to
-from shared import ledger
+from shared import ledger, recent
 from shared.attempts import Succeeded
 from shared.errors import NotNow, UnknownStep
 from shared.ledger import Story
@@ -84,7 +84,7 @@ def replay_route(route: str, since: datetime, clock: Clock) -> Iterator[StepMess
 
 def _recent(since: datetime, clock: Clock) -> Iterator[Story]:
     """The stories since then, but for those that are not written yet, or just being forgotten."""
-    for event_id in ledger.recent(since, clock(), MAX_BULK):
+    for event_id in recent.event_ids(since, clock(), MAX_BULK):
         with suppress(UnknownStep):
             yield ledger.read(event_id)
 

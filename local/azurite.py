@@ -4,17 +4,16 @@ import contextlib
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import threading
 import time
 from collections import deque
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from local import node
+from local.child_process import ChildProcess
 
 HERE = Path(__file__).resolve().parent
 PACKAGE = HERE / "node_modules" / "azurite"
@@ -42,21 +41,14 @@ def install() -> None:
         subprocess.run([*npm, *arguments], cwd=HERE, env={**os.environ, "PATH": path}, check=True)
 
 
-class Azurite:
+class Azurite(ChildProcess):
     """One storage account on 127.0.0.1: in memory, or in the folder `location` to outlive a restart."""
 
     def __init__(self, location: Path | None = None) -> None:
+        super().__init__()
         self._location = location
-        self._process: subprocess.Popen[str] | None = None
         self._said: deque[str] = deque(maxlen=50)
         self._found: dict[str, int] = {}
-
-    @property
-    def process(self) -> subprocess.Popen[str]:
-        """The child process."""
-        if self._process is None:
-            raise RuntimeError("Azurite was not started")
-        return self._process
 
     @property
     def ports(self) -> tuple[int, int, int]:
@@ -118,26 +110,6 @@ class Azurite:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-
-    def pause(self) -> None:
-        """Freeze it: connections are accepted by the kernel, and nothing answers."""
-        self._signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let it go on."""
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(number)
-
-    def __enter__(self) -> Self:
-        return self.start() if self._process is None else self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
 
 def main() -> None:

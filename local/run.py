@@ -187,13 +187,13 @@ def _python() -> str:
 
 def _tell_of_events(system: System, worker: Host) -> None:
     """Print each further event once it has ended, until interrupted or the worker is gone."""
-    from shared import ledger
+    from shared import recent
 
     began = datetime.now(UTC) - timedelta(days=1)
-    told = set(ledger.recent(began, datetime.now(UTC), MANY))
+    told = set(recent.event_ids(began, datetime.now(UTC), MANY))
     while worker.process.poll() is None:
         time.sleep(0.5)
-        for event_id in list(ledger.recent(began, datetime.now(UTC) + timedelta(minutes=1), MANY)):
+        for event_id in list(recent.event_ids(began, datetime.now(UTC) + timedelta(minutes=1), MANY)):
             story = None if event_id in told else _read(event_id)
             if story and story.has_ended:
                 told.add(event_id)

@@ -7,10 +7,11 @@ from typing import Any
 
 import requests
 
-from cli.samples import databricks_job_notification, databricks_stage_change, mlflow_body
+from cli.samples import databricks_comment, databricks_job_notification, databricks_stage_change, mlflow_body
 from cli.signing import databricks_headers, databricks_job_headers, mlflow_headers
 
 __all__ = [
+    "databricks_comment",
     "databricks_headers",
     "databricks_job_headers",
     "databricks_job_notification",

@@ -1,6 +1,5 @@
 """A local host as a child process: for tests, and for whoever starts the whole system."""
 
-import contextlib
 import json
 import os
 import queue
@@ -11,13 +10,14 @@ import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
+
+from local.child_process import ChildProcess
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-class Host:
+class Host(ChildProcess):
     """One worker, also as a context manager. `env` is added to the environment of this process."""
 
     def __init__(
@@ -28,11 +28,11 @@ class Host:
         port: int = 0,
         log_level: str = "WARNING",
     ) -> None:
+        super().__init__()
         self._command = [python, "-m", "local.host", "--app", str(Path(app_dir).resolve())]
         self._command += ["--port", str(port), "--log-level", log_level]
         self._env = {**os.environ, **env}
         self._log = tempfile.NamedTemporaryFile(prefix="local-host-", suffix=".log")  # noqa: SIM115
-        self._process: subprocess.Popen[str] | None = None
         self._announced: dict[str, Any] = {}
 
     def start(self, timeout: float = 60) -> Self:
@@ -58,13 +58,6 @@ class Host:
             return ""
 
     @property
-    def process(self) -> subprocess.Popen[str]:
-        """The child process."""
-        if self._process is None:
-            raise RuntimeError("the host was not started")
-        return self._process
-
-    @property
     def url(self) -> str:
         """Where it listens, such as http://127.0.0.1:40001."""
         return str(self._announced["url"])
@@ -87,7 +80,7 @@ class Host:
         """Stop gently: what is in hand is finished first. Killed when that takes longer than `timeout`."""
         if self._process is None:
             return
-        self._signal(signal.SIGCONT)
+        self.resume()
         self._signal(signal.SIGTERM)
         try:
             self._process.wait(timeout)
@@ -101,26 +94,6 @@ class Host:
         self.process.wait()
         self._close()
 
-    def pause(self) -> None:
-        """Freeze the worker, as a host that is starved of its processor."""
-        self._signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let a frozen worker go on."""
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(number)
-
     def _close(self) -> None:
         if self.process.stdout:
             self.process.stdout.close()
-
-    def __enter__(self) -> Self:
-        return self.start() if self._process is None else self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()

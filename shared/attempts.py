@@ -18,11 +18,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Protocol
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from shared.registries import Registry
-from shared.templates import Safe
+from shared.settings import allowed_url
 
 
 @dataclass(frozen=True)
@@ -70,17 +70,29 @@ class Attempt:
     step: str
     save: Callable[[dict[str, Any]], None]
 
+    def has_taken(self, hours: float) -> bool:
+        """Tell whether more than so many hours are over since the first attempt."""
+        return datetime.now(UTC) - self.started > timedelta(hours=hours)
+
 
 @dataclass(frozen=True)
 class Access:
     """What a target may ask for before it acts.
 
     `secret(name)` is the newest version of a Key Vault secret; `registry(name)` the registry of that source of the
-    routes file, "" for the source that told of the event. Both raise what is wrong as a RelayError.
+    routes file, "" for the source that told of the event. Each raises what is wrong as a RelayError.
     """
 
     secret: Callable[[str], str]
     registry: Callable[[str], Registry]
+
+    def optional_secret(self, name: str) -> str:
+        """Return the secret, empty for no name."""
+        return self.secret(name) if name else ""
+
+    def secret_url(self, name: str) -> str:
+        """Return the URL that the secret holds, without a slash at its end; it has to be https, or on this machine."""
+        return allowed_url(self.secret(name), f"secret {name}")
 
 
 @dataclass(frozen=True)
@@ -99,14 +111,12 @@ class Caused:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
-class Target(Protocol):
-    """A module of handlers/targets. The others are looked up by name: not every target has them."""
+def caused_by_transition(registry: str, model: str, version: str, stage: str, *, archives: bool) -> list[Caused]:
+    """Return what comes of moving a version to a stage: its change, and theirs if it `archives` those that are there.
 
-    Options: type
-    TEMPLATED: Mapping[str, Safe]
-
-    def connect(self, options: Any, access: Access) -> Any:
-        """Return what the target needs to act: a session with its credentials."""
-
-    def start(self, attempt: Attempt) -> Answer:
-        """Act."""
+    Which versions these are is not known: no event is taken for that of one of them.
+    """
+    caused = [Caused("model_version.stage_changed", registry, model, version, stage)]
+    if archives:
+        caused.append(Caused("model_version.stage_changed", registry, model, "*", "Archived"))
+    return caused

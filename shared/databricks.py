@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared import rest
+from shared.errors import SettingError
 from shared.identity import DATABRICKS_SCOPE, token
+from shared.settings import allowed_url
 
 SERVICE = "Databricks"
 
@@ -42,3 +44,16 @@ class Workspace:
             passing=passing,
         )
         return reply.json()
+
+
+def workspace_at(url: str, pat: str) -> Workspace:
+    """Return the workspace at an option's URL. Raises SettingError for one that no token may go to."""
+    return Workspace(allowed_url(url, "`workspace`"), pat)
+
+
+def require_workspace(url: str) -> None:
+    """Raise ValueError, as a target's Options do, for a URL that no token may go to."""
+    try:
+        workspace_at(url, "")
+    except SettingError as error:
+        raise ValueError(str(error)) from None

@@ -3,15 +3,15 @@
 Table `steps`, one partition per event: a row `event`, a row `route:NAME` for each route it started (as the route was
 then, so that a change of the file leaves events under way alone), a row `step:ID` for each step whose turn has come.
 Table `open`: the events that have not ended, for the sweeper; written before the first and removed after the last
-row of the event's end. Table `recent`: all events, newest first, a partition a day. Every change of a step is a
-Replace with If-Match: whoever read an older row gets ClaimLost.
+row of the event's end. Table `recent`: all events, newest first, a partition a day; `shared/recent.py` walks it. Every
+change of a step is a Replace with If-Match: whoever read an older row gets ClaimLost.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -76,9 +76,8 @@ def record(event: Event, blob: str, decision: Decision, now: datetime, trace: st
     """
     steps = _first_steps(event.id, decision, now)
     rows = [*map(step_row, steps), *(route_row(event.id, route) for route in decision.routes)]
-    rows.append(
-        {**event_row(event, blob, decision.cause, decision.skipped), "trace": trace}
-    )  # last: where it stands, all stands
+    # last: where it stands, all stands
+    rows.append({**event_row(event, blob, decision.cause, decision.skipped), "trace": trace})
     _note_recent(event)
     if steps:
         reopen(event.id, now)
@@ -207,15 +206,10 @@ def open_events() -> Iterator[str]:
         yield str(row["RowKey"])
 
 
-def recent(since: datetime, until: datetime, limit: int) -> Iterator[str]:
-    """Yield the ids of the events that happened between the two moments, newest first."""
-    day, count = until.date(), 0
-    while day >= since.date() and count < limit:
-        for row in storage.rows(RECENT, "PartitionKey eq @day", {"day": day.isoformat()}):
-            if since <= row["happened"] <= until and count < limit:
-                count += 1
-                yield str(row["event"])
-        day -= timedelta(days=1)
+def open_before(moment: datetime) -> Iterator[str]:
+    """Yield the ids of the events that have not ended since they were begun, or replayed, before that moment."""
+    for row in storage.rows(OPEN, "since lt @before", {"before": moment}):
+        yield str(row["RowKey"])
 
 
 def older_than(before: datetime, limit: int) -> Iterator[dict[str, Any]]:

@@ -5,6 +5,7 @@ A place is the key of an index row: whoever was shown the events up to it goes o
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from typing import NamedTuple
 
 from shared import storage
 from shared.ledger import LAST_MOMENT, RECENT
+from shared.settings import settings
 
 _PLACE = re.compile(r"([0-9]{16})-[0-9a-f]{64}")
 
@@ -38,6 +40,16 @@ def newest(since: datetime, until: datetime, after: str = "") -> Iterator[Noted]
                 yield Noted(row["RowKey"], str(row["event"]), row["happened"], str(row.get("model", "")))
         after = ""
         day -= timedelta(days=1)
+
+
+def event_ids(since: datetime, until: datetime, limit: int) -> Iterator[str]:
+    """Yield the ids of the events that happened between the two moments, newest first, so many at most."""
+    yield from (row.event_id for row in itertools.islice(newest(since, until), limit))
+
+
+def remembered(since: datetime, now: datetime) -> datetime:
+    """Return the moment, or the one before which the ledger has surely forgotten all: each day back costs a query."""
+    return max(since, now - timedelta(days=settings().retention_days + 31))
 
 
 def moment_of(place: str) -> datetime:

@@ -123,11 +123,6 @@ def set_alias(registry: Registry, model: str, version: str, alias: str) -> None:
     call(registry, "POST", "registered-models/alias", {"name": model, "alias": alias, "version": version})
 
 
-def delete_alias(registry: Registry, model: str, alias: str) -> None:
-    """Take the alias away from whichever version bears it."""
-    call(registry, "DELETE", "registered-models/alias", {"name": model, "alias": alias})
-
-
 def version_of(body: dict[str, Any]) -> Version:
     """Return the version that a `model_version` of the API tells of."""
     return Version(

@@ -25,7 +25,9 @@ from shared.settings import is_loopback, settings
 from shared.telemetry import span, tell
 
 if TYPE_CHECKING:
-    from azure.keyvault.secrets import SecretClient
+    from collections.abc import Iterable
+
+    from azure.keyvault.secrets import SecretClient, SecretProperties
 
 MINIMUM_BYTES = 16
 EARLY_REFRESH_SECONDS = 30.0
@@ -60,11 +62,7 @@ def versions(name: str) -> tuple[bytes, ...]:
 
     Raises SecretUnusable (the vault's content has to be mended) or VaultUnavailable (try again later).
     """
-    values = _current(name)
-    short = [value for value in values if len(value.encode()) < MINIMUM_BYTES]
-    if short:
-        raise SecretUnusable(f"secret {name!r} is shorter than {MINIMUM_BYTES} bytes: too short to sign with")
-    return tuple(value.encode() for value in values)
+    return _long_enough(name, _current(name))
 
 
 def look(name: str, signs: bool) -> list[tuple[datetime | None, datetime | None]]:
@@ -76,15 +74,14 @@ def look(name: str, signs: bool) -> list[tuple[datetime | None, datetime | None]
 
     try:
         values = _fetch(name)
-        found = [each for each in _client().list_properties_of_secret_versions(name) if each.enabled]
+        found = _enabled(name)
     except ResourceNotFoundError:
         raise SecretUnusable(f"secret {name!r} is not in the Key Vault") from None
     except (AzureError, ValueError) as error:
         raise VaultUnavailable(f"Key Vault could not be asked for {name!r}: {_first_line(error)}") from None
-    if signs and any(len(value.encode()) < MINIMUM_BYTES for value in values):
-        raise SecretUnusable(f"secret {name!r} is shorter than {MINIMUM_BYTES} bytes: too short to sign with")
-    newest = sorted(found, key=lambda each: each.created_on or 0, reverse=True)
-    return [(each.created_on, each.expires_on) for each in newest]
+    if signs:
+        _long_enough(name, values)
+    return [(each.created_on, each.expires_on) for each in found]
 
 
 def renew(name: str) -> None:
@@ -171,13 +168,25 @@ def _read(name: str, entry: _Entry) -> None:
 def _fetch(name: str) -> tuple[str, ...]:
     client = _client()
     with span("GET Key Vault", about={"secret": name}, asks=True):
-        enabled = [found for found in client.list_properties_of_secret_versions(name) if found.enabled]
-        newest = sorted(enabled, key=lambda found: found.created_on or 0, reverse=True)[:VERSIONS]
+        newest = _enabled(name)[:VERSIONS]
         if not newest:
             raise SecretUnusable(f"secret {name!r} has no enabled version in the Key Vault")
         values = tuple(_usable(name, client.get_secret(name, found.version).value) for found in newest)
     _tell_of_age(name, newest[0].expires_on)
     return values
+
+
+def _enabled(name: str) -> list[SecretProperties]:
+    """The versions that may be used, the newest first."""
+    found = [each for each in _client().list_properties_of_secret_versions(name) if each.enabled]
+    return sorted(found, key=lambda each: each.created_on or 0, reverse=True)
+
+
+def _long_enough(name: str, values: Iterable[str]) -> tuple[bytes, ...]:
+    signing = tuple(value.encode() for value in values)
+    if any(len(value) < MINIMUM_BYTES for value in signing):
+        raise SecretUnusable(f"secret {name!r} is shorter than {MINIMUM_BYTES} bytes: too short to sign with")
+    return signing
 
 
 def _tell_of_age(name: str, expires: datetime | None) -> None:

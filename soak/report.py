@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from soak.table import sorted_injections
+
 if TYPE_CHECKING:
     from soak.crash import Soak
 
@@ -37,7 +39,7 @@ def tell(soak: Soak) -> None:
 
 def _windows(soak: Soak) -> str:
     done: dict[str, list[str]] = defaultdict(list)
-    for each, times in sorted(soak.plan.done.items(), key=lambda item: (item[0].window, item[0].action)):
+    for each, times in sorted_injections(soak):
         done[each.window].append(f"{each.action} {times}")
     return "\n".join(f"    {window:17} {', '.join(actions)}" for window, actions in done.items())
 

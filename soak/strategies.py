@@ -10,7 +10,7 @@ from local.worker import ROOT
 
 RELEASE = "handlers/targets/azure_devops_release.py"
 PIPELINE = "handlers/targets/azure_devops_pipeline.py"
-JOB = "handlers/targets/databricks_job.py"
+JOB_RUNS = "shared/databricks_runs.py"
 DEPLOYMENT = "handlers/targets/azure_ml_deployment.py"
 ROLLOUT = "handlers/azure_ml/rollout.py"
 PARTS = ("function_app.py", "host.json", "handlers", "shared")
@@ -64,7 +64,7 @@ STRATEGIES: dict[str, tuple[Mutation, ...]] = {
     "no-draft": _NO_DRAFT,
     "no-probe": _NO_PROBE,
     "no-draft-no-probe": _NO_DRAFT + _NO_PROBE,
-    "no-token": (Mutation(JOB, '"idempotency_token": attempt.key', f'"idempotency_token": {_ANEW}'),),
+    "no-token": (Mutation(JOB_RUNS, '"idempotency_token": token', f'"idempotency_token": {_ANEW}'),),
     "no-name": _NO_NAME,  # another name each time, until the service is known to have taken one
     "no-mark": (Mutation(ROLLOUT, "if newer > self._time:", "if False:"),),
     "no-if-match": (Mutation("shared/ledger.py", _MATCH, '{"mode": "replace"}'),),

@@ -44,6 +44,22 @@ def test_imports_go_from_function_app_to_handlers_to_shared_and_never_back(path:
     assert not wrong
 
 
+@pytest.mark.parametrize(
+    ("folder", "forbidden"),
+    [
+        ("cli", ("function_app", "local", "infra", "examples", "soak", "bench", "tests")),
+        ("local", ("function_app", "handlers", "infra", "examples", "soak", "bench", "tests")),
+        ("infra", ("function_app", "handlers", "examples", "soak", "bench", "tests")),
+        ("examples", ("function_app", "handlers", "infra", "soak", "bench", "tests")),
+        ("soak", ("function_app", "handlers", "infra", "examples", "bench", "tests")),
+    ],
+)
+def test_what_stands_around_the_app_imports_in_one_direction_too(folder: str, forbidden: tuple[str, ...]) -> None:
+    files = [path for path in (ROOT / folder).rglob("*.py") if "node_modules" not in path.parts]
+    assert files
+    assert not [(path.name, name) for path in files for name in imports(path) if name.split(".")[0] in forbidden]
+
+
 @pytest.mark.parametrize("path", APP, ids=IDS)
 def test_sources_and_targets_import_no_neighbours(path: Path) -> None:
     for folder in ("handlers.sources", "handlers.targets"):

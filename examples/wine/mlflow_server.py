@@ -1,28 +1,16 @@
-"""A real MLflow server on this machine, allowed to send its webhooks to this machine."""
+"""The real MLflow server of the walk."""
 
 from __future__ import annotations
 
-import base64
-import os
-import secrets
-import socket
-import subprocess
 import time
 from pathlib import Path
 from typing import Any, Self
 
 import requests
 
-from local.azure_ml_container import PYTHON
+from local.mlflow_process import answers, begin, free_port
 
 PATIENCE_SECONDS = 120.0
-SETTINGS = {
-    "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",  # https alone, and no private addresses, unless told otherwise
-    "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
-    "MLFLOW_WEBHOOK_CACHE_TTL": "0",
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-}
 
 
 class MlflowServer:
@@ -30,22 +18,14 @@ class MlflowServer:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        with socket.socket() as probe:  # MLflow does not tell which port it was given for port 0
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        command = [str(PYTHON), "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-        command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
-        command += ["--artifacts-destination", str(folder / "files")]
-        key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()  # with it the server keeps webhooks' secrets
-        environment = {**os.environ, **SETTINGS, "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": key}
-        with (folder / "log").open("wb") as log:
-            self._process = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log)
+        self._process = begin(folder, port)
 
     def wait(self) -> None:
         """Wait until it answers. RuntimeError with its log if it does not."""
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while not self._answers():
+        while not answers(self.url):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the MLflow server did not start:\n{(self.folder / 'log').read_text()}")
             time.sleep(0.2)
@@ -57,12 +37,6 @@ class MlflowServer:
         reply.raise_for_status()
         found: dict[str, Any] = reply.json()["model_version"]
         return found
-
-    def _answers(self) -> bool:
-        try:
-            return requests.get(f"{self.url}/health", timeout=5).ok
-        except requests.ConnectionError:
-            return False
 
     def __enter__(self) -> Self:
         return self

@@ -9,7 +9,7 @@ from itertools import islice
 
 from handlers.doctor.storage import QUEUES
 from handlers.story import state_of
-from shared import brakes, ledger, poison, storage
+from shared import brakes, ledger, poison, recent, storage
 from shared.errors import UnknownStep
 from shared.findings import Finding, defect, ok, warning
 
@@ -33,7 +33,7 @@ def checks(now: datetime) -> Checks:
 
 def _unhappy(now: datetime) -> Iterator[Finding]:
     states: Counter[str] = Counter()
-    for event_id in ledger.recent(now - timedelta(days=DAYS), now + timedelta(days=1), NEWEST):
+    for event_id in recent.event_ids(now - timedelta(days=DAYS), now + timedelta(days=1), NEWEST):
         try:
             states[state_of(ledger.read(event_id))] += 1
         except UnknownStep:
@@ -60,8 +60,7 @@ def _poison() -> Iterator[Finding]:
 
 
 def _under_way(now: datetime) -> Iterator[Finding]:
-    rows = storage.rows(ledger.OPEN, "since lt @before", {"before": now - STRANDED})
-    count = sum(1 for _ in islice(rows, MANY_WAITING))
+    count = sum(1 for _ in islice(ledger.open_before(now - STRANDED), MANY_WAITING))
     if count:
         seen = f"{count} events are under way for more than {STRANDED.total_seconds() / 3600:.0f} h"
         yield warning("under way", seen, "python -m cli events list shows what they wait for", "ledger")

@@ -39,7 +39,8 @@ def start(attempt: Attempt, reason: str) -> Waiting:
         raise PermanentFailure(
             f"{reason}: raise `max_megabytes` if that is the limit, or name a Databricks job that copies it in `large`"
         )
-    run = databricks_runs.start_run(attempt.connection.jobs, job.job, attempt.key, parameters(attempt))
+    payload = databricks_runs.run_payload(job.job, attempt.key, parameters(attempt))
+    run = databricks_runs.start_run(attempt.connection.jobs, payload)
     return Waiting(f"{reason}: run {run.id} copies them", {"job_run": run.id}, run.link)
 
 

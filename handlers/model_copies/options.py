@@ -6,11 +6,9 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
-from shared.databricks import Workspace
-from shared.errors import SettingError
+from shared.databricks import Workspace, require_workspace
 from shared.registries import Registry, check_stage
 from shared.registries_copies import COPIED_FROM, MARKER
-from shared.settings import allowed_url
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -23,10 +21,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     def __post_init__(self) -> None:
         """Refuse an address that no token may go to."""
-        try:
-            allowed_url(self.workspace, "`workspace`")
-        except SettingError as error:
-            raise ValueError(str(error)) from None
+        require_workspace(self.workspace)
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -57,18 +57,17 @@ TEMPLATED: Mapping[str, Safe] = {"parameters": harmless, "variables": harmless}
 
 def connect(options: Options, access: Access) -> Any:
     """Return the SDK's connection to the organization."""
-    pat = access.secret(options.pat_secret) if options.pat_secret else ""
-    return azure_devops.connect(options.organization, pat)
+    return azure_devops.connect(options.organization, access.optional_secret(options.pat_secret))
 
 
 def examine(options: Options, access: Access) -> Iterator[Finding]:
     """Yield whether the pipeline is there and may be queued: a dry run tells, and starts nothing."""
-    from azure.devops.v7_1.pipelines import models
-
     connection = connect(options, access)
     with azure_devops.answering():
         pipelines = azure_devops.client(connection, "pipelines")
         found = azure_devops.whole(pipelines.get_pipeline(options.project, options.pipeline))
+    from azure.devops.v7_1.pipelines import models  # not before the client has loaded it
+
     given = {name: _PLACEHOLDER.sub("1", value) for name, value in options.parameters.items()}
     wanted = models.RunPipelineParameters(preview_run=True, template_parameters=given)
     try:
@@ -184,7 +183,7 @@ def _standing(attempt: Attempt, run: Any) -> Answer:
         if run.result != "succeeded":
             raise PermanentFailure(f"run {run.id} ended {run.result}", link=link)
         return Succeeded(outcome=f"run {run.id} succeeded", ref=str(run.id), link=link)
-    if datetime.now(UTC) - attempt.started > timedelta(hours=attempt.options.wait_hours):
+    if attempt.has_taken(attempt.options.wait_hours):
         raise PermanentFailure(f"run {run.id} is still {run.state} after {attempt.options.wait_hours:g} h", link=link)
     return _under_way(run, link)
 

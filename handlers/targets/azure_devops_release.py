@@ -54,11 +54,8 @@ TEMPLATED: Mapping[str, Safe] = {"description": as_is, "variables": harmless}
 
 def connect(options: Options, access: Access) -> Any:
     """Return the SDK's release client."""
-    return azure_devops.client(azure_devops.connect(options.organization, _pat(options, access)), "release")
-
-
-def _pat(options: Options, access: Access) -> str:
-    return access.secret(options.pat_secret) if options.pat_secret else ""
+    pat = access.optional_secret(options.pat_secret)
+    return azure_devops.client(azure_devops.connect(options.organization, pat), "release")
 
 
 def examine(options: Options, access: Access) -> Iterator[Finding]:
@@ -67,7 +64,7 @@ def examine(options: Options, access: Access) -> Iterator[Finding]:
         client = connect(options, access)
         found = azure_devops.whole(client.get_release_definition(options.project, options.definition))
     named = f"definition {options.definition} ({found.name})"
-    place = AzureDevOpsProject(options.organization, options.project, _pat(options, access))
+    place = AzureDevOpsProject(options.organization, options.project, access.optional_secret(options.pat_secret))
     if place.creates_no_classic_releases():
         advice = "allow it in the settings of the project or organization (Pipelines), or use azure_devops_pipeline"
         yield warning("classic releases", "creating classic release pipelines is switched off in the project", advice)

@@ -12,18 +12,16 @@ shared.databricks_runs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from handlers.model_copies import copying, job
 from handlers.model_copies.lease import Lease, own_lease
 from handlers.model_copies.options import Options, Way
 from shared.attempts import Access, Answer, Attempt, Caused
-from shared.databricks import Workspace
+from shared.databricks import workspace_at
 from shared.errors import PermanentFailure
 from shared.registries import named, read_alias
 from shared.registries_artifacts import JobNeeded
-from shared.settings import allowed_url
 from shared.templates import Safe, as_is
 
 __all__ = ["TEMPLATED", "Options", "causes", "check", "connect", "preview", "probe", "start"]
@@ -45,8 +43,8 @@ def connect(options: Options, access: Access) -> Way:
         raise PermanentFailure("it would be copied to the model itself: give it another `name`, or another `to`")
     if options.large is None:
         return Way(source, destination)
-    pat = access.secret(options.large.pat_secret) if options.large.pat_secret else ""
-    return Way(source, destination, Workspace(allowed_url(options.large.workspace, "`workspace`"), pat))
+    large = options.large
+    return Way(source, destination, workspace_at(large.workspace, access.optional_secret(large.pat_secret)))
 
 
 def causes(options: Options) -> list[Caused]:
@@ -82,7 +80,7 @@ def start(attempt: Attempt) -> Answer:
 def check(attempt: Attempt) -> Answer:
     """Return how the job stands, or go on copying. Raises PermanentFailure if that takes too long."""
     run = attempt.progress.get("job_run")
-    if datetime.now(UTC) - attempt.started > timedelta(hours=attempt.options.wait_hours):
+    if attempt.has_taken(attempt.options.wait_hours):
         doing = f"run {run} has not copied it" if run else "it is not copied"
         raise PermanentFailure(f"{doing} after {attempt.options.wait_hours:g} h")
     if run:

@@ -2,28 +2,25 @@
 
 The run is started with the step's key as `idempotency_token`: the same token gives the same run, so a step whose reply
 was lost is simply started again. What a job tells of its own run does not start it again: that would go on for ever.
-Contract: Jobs API 2.2 (run-now, runs/get) as databricks-sdk 0.162 uses it; the parameter `event_message` and its fields
-as Databricks' own registry webhooks give them to a job. Assumed: the path of a run's page, until runs/get tells it.
+Contract: shared.databricks_runs, and jobs/get of the same API; the parameter `event_message` and its fields as
+Databricks' own registry webhooks give them to a job.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import msgspec
 
 from shared.attempts import Access, Answer, Attempt, Succeeded, Waiting
-from shared.databricks import Workspace
-from shared.errors import AmbiguousFailure, PermanentFailure, SettingError
+from shared.databricks import Workspace, require_workspace, workspace_at
+from shared.databricks_runs import RUN_NOW, JobRun, read_run, run_payload, start_run
+from shared.errors import PermanentFailure
 from shared.findings import Finding, ok, warning
-from shared.settings import allowed_url
 from shared.templates import Safe, harmless
 
-RUN_NOW = "/api/2.2/jobs/run-now"
-ENDED = ("TERMINATED", "SKIPPED", "INTERNAL_ERROR")
 _PLACEHOLDERS = {
     "event": "type",
     "event_timestamp": "timestamp",
@@ -64,10 +61,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def __post_init__(self) -> None:
         """Refuse an address that no token may go to, and a parameter that is given twice."""
-        try:
-            allowed_url(self.workspace, "`workspace`")
-        except SettingError as error:
-            raise ValueError(str(error)) from None
+        require_workspace(self.workspace)
         if self.event_message and "event_message" in self.parameters:
             raise ValueError("`event_message` is among `parameters` already: give one of the two")
         if self.event_fields != _EVENT_FIELDS and not _is_filled_in(self.event_fields):
@@ -85,14 +79,12 @@ def connect(options: Options, access: Access) -> Workspace:
     event = json.loads(options.event_fields)
     if event["event"].startswith("job.") and event["told_by_job"] == str(options.job):
         raise PermanentFailure(f"job {options.job} itself has told of this: it would be started for ever")
-    pat = access.secret(options.pat_secret) if options.pat_secret else ""
-    return Workspace(allowed_url(options.workspace, "`workspace`"), pat)
+    return workspace_at(options.workspace, access.optional_secret(options.pat_secret))
 
 
 def examine(options: Options, access: Access) -> Iterator[Finding]:
     """Yield whether the job is there, and declares the parameters that the route gives."""
-    pat = access.secret(options.pat_secret) if options.pat_secret else ""
-    workspace = Workspace(allowed_url(options.workspace, "`workspace`"), pat)
+    workspace = workspace_at(options.workspace, access.optional_secret(options.pat_secret))
     found = workspace.request("GET", "/api/2.2/jobs/get", params={"job_id": str(options.job)})
     settings = found.get("settings") or {}
     declared = {each.get("name") for each in settings.get("parameters", ())}
@@ -107,12 +99,10 @@ def examine(options: Options, access: Access) -> Iterator[Finding]:
 
 def start(attempt: Attempt) -> Answer:
     """Start the run, or find the one that an earlier attempt has started."""
-    options: Options = attempt.options
-    run = _run_id(attempt.connection.request("POST", RUN_NOW, _payload(attempt)))
-    link = f"{attempt.connection.url}/jobs/{options.job}/runs/{run}"
-    if options.wait:
-        return _under_way(run, link)
-    return Succeeded(outcome=f"run {run} was started", ref=str(run), link=link)
+    run = start_run(attempt.connection, _payload(attempt))
+    if attempt.options.wait:
+        return _under_way(run)
+    return Succeeded(outcome=f"run {run.id} was started", ref=str(run.id), link=run.link)
 
 
 def preview(attempt: Attempt) -> dict[str, Any]:
@@ -122,24 +112,19 @@ def preview(attempt: Attempt) -> dict[str, Any]:
 
 def _payload(attempt: Attempt) -> dict[str, Any]:
     options: Options = attempt.options
-    kind = "notebook_params" if options.notebook else "job_parameters"
-    return {"job_id": options.job, "idempotency_token": attempt.key, kind: _parameters(options)}
+    return run_payload(options.job, attempt.key, _parameters(options), notebook=options.notebook)
 
 
 def check(attempt: Attempt) -> Answer:
     """Return how the run stands. Raises PermanentFailure if it did not succeed or takes too long."""
-    run: int = attempt.progress["run"]
-    found = attempt.connection.request("GET", "/api/2.2/jobs/runs/get", params={"run_id": str(run)})
-    link, state = str(found.get("run_page_url") or ""), found.get("state") or {}
-    life, result = state.get("life_cycle_state") or "in no known state", state.get("result_state") or ""
-    if life == "TERMINATED" and result == "SUCCESS":
-        return Succeeded(outcome=f"run {run} succeeded", ref=str(run), link=link)
-    if life in ENDED:
-        message = state.get("state_message") or "no message"
-        raise PermanentFailure(f"run {run} ended {result or life}: {message}", link=link)
-    if datetime.now(UTC) - attempt.started > timedelta(hours=attempt.options.wait_hours):
-        raise PermanentFailure(f"run {run} is still {life} after {attempt.options.wait_hours:g} h", link=link)
-    return _under_way(run, link)
+    run = read_run(attempt.connection, attempt.progress["run"])
+    if run.succeeded:
+        return Succeeded(outcome=f"run {run.id} succeeded", ref=str(run.id), link=run.link)
+    if attempt.has_taken(attempt.options.wait_hours):
+        raise PermanentFailure(
+            f"run {run.id} is still {run.state} after {attempt.options.wait_hours:g} h", link=run.link
+        )
+    return _under_way(run)
 
 
 def _parameters(options: Options) -> dict[str, str]:
@@ -152,15 +137,8 @@ def _parameters(options: Options) -> dict[str, str]:
     return {**options.parameters, "event_message": json.dumps(message)}
 
 
-def _run_id(reply: Any) -> int:
-    run = reply.get("run_id") if isinstance(reply, dict) else None
-    if not isinstance(run, int):
-        raise AmbiguousFailure("Databricks answered without the number of a run")
-    return run
-
-
-def _under_way(run: int, link: str) -> Waiting:
-    return Waiting(outcome=f"run {run} is under way", progress={"run": run}, link=link)
+def _under_way(run: JobRun) -> Waiting:
+    return Waiting(outcome=f"run {run.id} is under way", progress={"run": run.id}, link=run.link)
 
 
 def _is_filled_in(text: str) -> bool:

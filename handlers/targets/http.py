@@ -89,7 +89,7 @@ def connect(options: Options, access: Access) -> Connection:
     place = place_of(options.url)
     outbound.require_allowed(place)
     key = _signing_key(access.secret(options.signing_secret), options.signing_secret) if options.signing_secret else b""
-    bearer = access.secret(options.bearer_secret) if options.bearer_secret else ""
+    bearer = access.optional_secret(options.bearer_secret)
     if options.audience:
         bearer = token(f"{options.audience}/.default")
     return Connection(place.host, f"Bearer {bearer}" if bearer else "", key)

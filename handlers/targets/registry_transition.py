@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from shared.attempts import Access, Answer, Attempt, Caused, Succeeded
+from shared.attempts import Access, Answer, Attempt, Caused, Succeeded, caused_by_transition
 from shared.errors import PermanentFailure
 from shared.registries import Registry, check_stage, existing, link, named, read_alias, set_alias, transition
 from shared.templates import Safe, as_is
@@ -50,13 +50,10 @@ def connect(options: Options, access: Access) -> Registry:
 
 def causes(options: Options) -> list[Caused]:
     """A stage that changes, others that are archived; or an alias that is set."""
-    where = (options.registry, options.model)
+    what = (options.registry, options.model, options.version)
     if options.alias:
-        return [Caused("model_version_alias.created", *where, options.version, alias=options.alias)]
-    caused = [Caused("model_version.stage_changed", *where, options.version, options.stage)]
-    if options.archive_existing_versions:  # which versions these are is not known: no event is taken for one of them
-        caused.append(Caused("model_version.stage_changed", *where, "*", "Archived"))
-    return caused
+        return [Caused("model_version_alias.created", *what, alias=options.alias)]
+    return caused_by_transition(*what, options.stage, archives=options.archive_existing_versions)
 
 
 def start(attempt: Attempt) -> Answer:

@@ -13,7 +13,7 @@ import msgspec
 from shared.attempts import Access, Answer, Attempt, Succeeded
 from shared.findings import Finding, ok, warning
 from shared.rest import post
-from shared.settings import LOOPBACK, allowed_url
+from shared.settings import LOOPBACK
 from shared.templates import Safe
 
 MAX_TEXT = 30_000  # Slack cuts at 40,000
@@ -37,7 +37,7 @@ TEMPLATED: Mapping[str, Safe] = {"text": _escaped}
 
 def connect(options: Options, access: Access) -> str:
     """Return the webhook's URL."""
-    return allowed_url(access.secret(options.url_secret), f"secret {options.url_secret}")
+    return access.secret_url(options.url_secret)
 
 
 def examine(options: Options, access: Access) -> Iterator[Finding]:

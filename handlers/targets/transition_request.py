@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from shared import registries_databricks
-from shared.attempts import Access, Answer, Attempt, Caused, Succeeded
+from shared.attempts import Access, Answer, Attempt, Caused, Succeeded, caused_by_transition
 from shared.errors import PermanentFailure
 from shared.registries import Registry, check_stage, existing, link, named, open_requests
 from shared.templates import Safe, as_is
@@ -48,15 +48,12 @@ def connect(options: Options, access: Access) -> Registry:
 
 def causes(options: Options) -> list[Caused]:
     """A stage that changes once it is approved, a request once it is made. Of a rejection no registry tells."""
-    where = (options.registry, options.model)
+    what = (options.registry, options.model, options.version, options.stage)
     if options.action == "create":
-        return [Caused("transition_request.created", *where, options.version, options.stage)]
+        return [Caused("transition_request.created", *what)]
     if options.action == "reject":
         return []
-    caused = [Caused("model_version.stage_changed", *where, options.version, options.stage)]
-    if options.archive_existing_versions:  # which versions these are is not known: no event is taken for one of them
-        caused.append(Caused("model_version.stage_changed", *where, "*", "Archived"))
-    return caused
+    return caused_by_transition(*what, archives=options.archive_existing_versions)
 
 
 def start(attempt: Attempt) -> Answer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -58,14 +57,7 @@ class Drive:
 
     def send(self, model: str, source: str = "wine-dev", comment: str = "hello", **headers: str) -> requests.Response:
         """Tell of a comment on a model."""
-        body = {
-            "event": "COMMENT_CREATED",
-            "event_timestamp": int(time.time() * 1000),
-            "model_name": model,
-            "version": "1",
-            "comment": comment,
-        }
-        raw = json.dumps(body).encode()
+        raw = json.dumps(sender.databricks_comment(model, comment)).encode()
         signed = sender.databricks_headers(self.system.secret("wine-dev-webhook"), raw)
         return self.said(self.relay.post(source, raw, {**signed, **headers}))
 

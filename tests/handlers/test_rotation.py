@@ -88,14 +88,7 @@ def rotating(impatient: Relay) -> Iterator[Relay]:
 
 def send(relay: Relay, source: str, secret: str = "", model: str = "quiet") -> requests.Response:
     """Send a comment, signed with the source's newest secret unless another one is given."""
-    body = {
-        "event": "COMMENT_CREATED",
-        "event_timestamp": int(time.time() * 1000),
-        "model_name": model,
-        "version": "1",
-        "comment": "hello",
-    }
-    raw = json.dumps(body).encode()
+    raw = json.dumps(sender.databricks_comment(model, "hello")).encode()
     headers = sender.databricks_headers(secret or relay.system.secret(webhook(source)), raw)
     return requests.post(relay.url(source), data=raw, headers=headers, timeout=PATIENCE)
 

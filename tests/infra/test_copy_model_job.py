@@ -16,13 +16,14 @@ from pathlib import Path
 
 import pytest
 
+from local.azure_ml_container import PYTHON
 from local.databricks import Databricks
 from local.databricks_jobs import JobRun
 from shared.registries import Registry, metrics, read_version
 from shared.steps import State, Step
 from tests.conftest import Relay, until
 from tests.handlers.targets.registries import commented, states
-from tests.senders.mlflow_server import PYTHON, MlflowServer
+from tests.senders.mlflow_server import MlflowServer
 
 TASK = Path(__file__).parents[2] / "infra" / "databricks" / "copy_model_job.py"
 FILES = {"MLmodel": b"flavors: {}\n", "data/weights.bin": bytes(range(256)) * 1000}

@@ -3,10 +3,7 @@ routes file can name it, and the gate can lose what goes through it."""
 
 from __future__ import annotations
 
-import base64
-import os
 import secrets
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -17,24 +14,10 @@ from aiohttp import ClientSession, web
 from yarl import URL
 
 from local.faults import Call, Faults
+from local.mlflow_process import answers, begin, free_port
 from local.serving import serve
 
-PYTHON = Path(__file__).parent.parent.parent / ".venv-mlflow" / "bin" / "python"
-SETTINGS = {
-    "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",
-    "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
-    "MLFLOW_WEBHOOK_CACHE_TTL": "0",
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-}
 _OWN_HEADERS = ("Host", "Content-Length", "Transfer-Encoding", "Connection")
-
-
-def free_port() -> int:
-    """MLflow can't tell which port it got for port 0, so one is chosen for it; it fails if another is quicker."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class MlflowServer:
@@ -52,14 +35,8 @@ class MlflowServer:
         """Let it start, if it has not yet, without waiting for it."""
         if self._process is not None:
             return
-        port = str(free_port())
-        key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
-        command = [str(PYTHON), "-m", "mlflow", "server", "--host", "127.0.0.1", "--workers", "1", "--port", port]
-        command += ["--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db"]
-        command += ["--artifacts-destination", str(self.folder / "files")]
-        environment = {**os.environ, **SETTINGS, "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": key}
-        with (self.folder / "log").open("wb") as log:
-            self._process = subprocess.Popen(command, env=environment, cwd=self.folder, stdout=log, stderr=log)
+        port = free_port()
+        self._process = begin(self.folder, port)
         self._inner = f"http://127.0.0.1:{port}"
 
     def start(self) -> Self:
@@ -97,10 +74,7 @@ class MlflowServer:
     def _is_up(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, "the MLflow server has ended"
-        try:
-            return requests.get(f"{self._inner}/health", timeout=5).ok
-        except requests.ConnectionError:
-            return False
+        return answers(self._inner)
 
     async def _pass(self, request: web.Request) -> web.StreamResponse:
         """Pass a request on, or lose it or its reply as planned."""

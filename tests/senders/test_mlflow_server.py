@@ -7,11 +7,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from local.azure_ml_container import PYTHON
 from shared import ledger
 from shared.ledger import Story
 from shared.steps import State
 from tests.conftest import Relay, until
-from tests.senders.mlflow_server import PYTHON, MlflowServer
+from tests.senders.mlflow_server import MlflowServer
 
 HERE = Path(__file__).parent
 

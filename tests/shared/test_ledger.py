@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from local import sender
 from local.system import System
 from tests.conftest import IMPATIENT, Relay, until
 
@@ -26,9 +27,7 @@ def routes(folder: Path, name: str, *texts: str, parts: int = 2) -> dict[str, st
 
 
 def comment(model: str) -> bytes:
-    now = int(datetime.now(UTC).timestamp() * 1000)
-    body = {"event": "COMMENT_CREATED", "event_timestamp": now, "model_name": model, "version": "1", "comment": "hello"}
-    return json.dumps(body).encode()
+    return json.dumps(sender.databricks_comment(model, "hello")).encode()
 
 
 def texts(system: System) -> list[str]:

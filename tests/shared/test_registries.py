@@ -71,14 +71,11 @@ def test_what_is_not_there_is_none_and_needed_it_is_an_end(place: Place) -> None
         registries.existing(place.registry, place.model, "9")
 
 
-def test_an_alias_goes_to_a_version_and_away(place: Place) -> None:
+def test_an_alias_goes_to_a_version(place: Place) -> None:
     assert registries.read_alias(place.registry, place.model, "champion") == ""
     registries.set_alias(place.registry, place.model, "1", "champion")
     assert registries.read_alias(place.registry, place.model, "champion") == "1"
     assert version(place).aliases == ("champion",)
-    registries.delete_alias(place.registry, place.model, "champion")
-    registries.delete_alias(place.registry, place.model, "champion")
-    assert registries.read_alias(place.registry, place.model, "champion") == ""
 
 
 def test_a_tag_is_set_and_deleted(place: Place) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from local import sender
 from local.databricks import Databricks
-from shared import ledger
+from shared import recent
 from shared.attempts import Caused
 from shared.loops import echo_key
 from shared.messages import Event
@@ -27,26 +27,13 @@ EVENTS = [
 
 def commented(relay: Relay, model: str, comment: str = "please", version: str = "1") -> Step:
     """Tell of a comment on a model of the workspace; return the step that it started, once it has ended."""
-    body = {
-        "event": "COMMENT_CREATED",
-        "event_timestamp": int(time.time() * 1000),
-        "model_name": model,
-        "version": version,
-        "comment": comment,
-    }
+    body = sender.databricks_comment(model, comment, version)
     return ended(relay, relay.databricks(body, "governed").json()["event"])
 
 
 def staged(relay: Relay, model: str) -> Step:
     """Tell of a stage change of a model of the workspace; return the step that it started, once it has ended."""
-    body = {
-        "event": "MODEL_VERSION_TRANSITIONED_STAGE",
-        "event_timestamp": int(time.time() * 1000),
-        "model_name": model,
-        "version": "1",
-        "from_stage": "None",
-        "to_stage": "Staging",
-    }
+    body = sender.databricks_stage_change(model, "1", "Staging", "None")
     return ended(relay, relay.databricks(body, "governed").json()["event"])
 
 
@@ -72,7 +59,7 @@ def heard(relay: Relay, model: str, type: str) -> Event:
 
     def look() -> Event | None:
         now = datetime.now(UTC)
-        stories = map(relay.story, ledger.recent(now - timedelta(minutes=2), now, 10_000))
+        stories = map(relay.story, recent.event_ids(now - timedelta(minutes=2), now, 10_000))
         events = [story.event for story in stories if story]
         return next((event for event in events if event.model == model and event.type == type), None)
 

@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 from handlers.targets.copy_model import Options, causes
+from local.azure_ml_container import PYTHON
 from local.databricks import Databricks
 from shared.registries import Registry, Version, metrics, read_alias, read_version
 from shared.registries_artifacts import files
@@ -23,7 +24,7 @@ from shared.registries_mlflow_files import MlflowFolder
 from shared.steps import State
 from tests.conftest import Relay
 from tests.handlers.targets.registries import LOSS_NAMES, LOSSES, agree, commented, heard, states
-from tests.senders.mlflow_server import PYTHON, MlflowServer
+from tests.senders.mlflow_server import MlflowServer
 
 FILES = {"MLmodel": b"flavors: {}\n", "empty": b"", "data/wäights 1.bin": bytes(range(256)) * 1000}
 UPLOAD, CREATE = "/mlflow-artifacts/artifacts/", "/mlflow/model-versions/create$"
