@@ -68,8 +68,8 @@ def _secrets(routes: Routes) -> Iterator[tuple[str, str]]:
                 yield given, f"source {name} ({key})"
     for route in routes.routes:
         for step in (*route.steps, *route.on_failure):
-            for key in sorted(rules_of_targets()[step.target].secrets & step.options.keys()):
-                yield step.options[key], f"route {route.name}, {step.id} ({key})"
+            for key, name in rules_of_targets()[step.target].secrets_in(step.options).items():
+                yield name, f"route {route.name}, {step.id} ({key})"
 
 
 def _hosts(routes: Routes) -> Iterator[tuple[str, str]]:

@@ -26,7 +26,7 @@ def routes_schema() -> dict[str, Any]:
         definitions |= _defined(name, shape)
     for target, rule in sorted(known.targets.items()):
         definitions |= _defined(target, rule.options)
-        _adapt(definitions[target]["properties"], dict.fromkeys(sorted(rule.secrets), SECRET))
+        _adapt(definitions[target]["properties"], {key: SECRET for key in sorted(rule.secrets) if "." not in key})
         for owner, field in RELAYS_OWN:
             if owner == target:
                 del definitions[target]["properties"][field]

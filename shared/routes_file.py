@@ -231,8 +231,8 @@ def _step(path: Path, body: dict[str, Any], rules: Rules, problems: Problems) ->
         problems.add((*path, "id"), f"{STATUS!r} is taken: the step of `write_status` is called so")
     if convert((*path, target), options, rule.options, problems) is None:
         return None
-    for field in rule.secrets & options.keys():
-        check_secret_name((*path, target, field), options[field], problems)
+    for key, name in rule.secrets_in(options).items():
+        check_secret_name((*path, target, *key.split(".")), name, problems)
     return StepPlan(id=step_id, target=target, options=options)
 
 

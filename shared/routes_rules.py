@@ -12,13 +12,24 @@ from shared.routes_lines import Lines, Path, dotted
 
 
 class TargetRules(msgspec.Struct, frozen=True):
-    """What the file may say of a target: its options' shape, which of them take placeholders or name secrets, and
-    what its steps cause in a registry."""
+    """What the file may say of a target: its options' shape, which of them take placeholders or name secrets
+    (`part.field` within a struct), and what its steps cause in a registry."""
 
     options: type
     templated: frozenset[str]
     secrets: frozenset[str]
     causes: Callable[[Any], list[Caused]] | None = None
+
+    def secrets_in(self, options: Mapping[str, Any]) -> dict[str, str]:
+        """Return the Key Vault secrets that a step's options name, by where they stand: `pat_secret`, or
+        `large.pat_secret` for one in a part of its own."""
+        found = {}
+        for key in sorted(self.secrets):
+            part, _, field = key.rpartition(".")
+            inner = options.get(part) if part else options
+            if isinstance(inner, Mapping) and isinstance(inner.get(field), str) and inner[field]:
+                found[key] = inner[field]
+        return found
 
     def caused_by(self, options: Mapping[str, Any]) -> list[Caused]:
         """Return what a step with these options, as the file has them, causes in a registry."""

@@ -30,9 +30,8 @@ def needed(routes: Routes) -> dict[str, list[str]]:
     rules = rules_of_targets()
     for route in routes.routes:
         for step in (*route.steps, *route.on_failure):
-            for key in rules[step.target].secrets:
-                if named := step.options.get(key):
-                    found.setdefault(str(named), []).append(f"{route.name}.{step.id}")
+            for named in rules[step.target].secrets_in(step.options).values():
+                found.setdefault(named, []).append(f"{route.name}.{step.id}")
     return found
 
 

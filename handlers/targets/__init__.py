@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from shared.routes_rules import TargetRules
 
@@ -42,6 +43,15 @@ def rules_of_targets() -> dict[str, TargetRules]:
 
 
 def _rules(module: Any) -> TargetRules:
-    fields = module.Options.__struct_fields__
-    secrets = frozenset(field for field in fields if field.endswith("_secret"))
+    secrets = frozenset(_secrets(module.Options))
     return TargetRules(module.Options, frozenset(module.TEMPLATED), secrets, getattr(module, "causes", None))
+
+
+def _secrets(shape: Any) -> Iterator[str]:
+    """Yield the names of the fields that name secrets, those of structs within as `part.field`."""
+    for name, kind in get_type_hints(shape).items():
+        if name.endswith("_secret"):
+            yield name
+        for inner in (kind, *get_args(kind)):
+            if hasattr(inner, "__struct_fields__"):
+                yield from (f"{name}.{field}" for field in _secrets(inner))

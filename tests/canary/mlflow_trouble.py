@@ -16,6 +16,7 @@ TROUBLE: dict[str, dict[str, Any]] = {
 REFUSED = "refused-copy"
 FORMS = {"user": "relay:{}", "token": "{}"}
 COPIED = "copied"
+LARGE = ("json-400", "page-401")
 
 
 def plant_mlflow(planting: Planting, server: MlflowServer) -> None:
@@ -25,6 +26,13 @@ def plant_mlflow(planting: Planting, server: MlflowServer) -> None:
         _source(planting, f"mlflow-{side}", server.url)
     options = {"registry": "mlflow-from", "to": "mlflow-to", "name": "{model}-live"}
     planting.route(COPIED, "copy_model", options, "succeeded")
+    for trouble in LARGE:  # the workspace is made to answer so elsewhere
+        workspace = f"{planting.system.databricks.url}/{trouble}"
+        secret = f"large-pat-{trouble}"
+        planting.keep(secret)
+        job = {"workspace": workspace, "job": 7, "pat_secret": secret}
+        large = {**options, "name": "{model}-large", "max_megabytes": 0.0001, "large": job}
+        planting.route(f"large-{trouble}", "copy_model", large, model=COPIED)
     for form, secret in FORMS.items():
         for trouble, fault in {**TROUBLE, "nonsense": _nonsense(server)}.items():
             _failing(planting, f"mlflow-{form}-{trouble}", secret, fault)
@@ -35,7 +43,7 @@ def register(server: MlflowServer) -> None:
     server.start()
     server.call("registered-models/create", {"name": COPIED})
     run = server.call("runs/create", {"experiment_id": "0"})["run"]["info"]
-    server.put(f"{run['artifact_uri'].partition(':/')[2]}/model/MLmodel", b"flavors: {}\n")
+    server.put(f"{run['artifact_uri'].partition(':/')[2]}/model/MLmodel", b"flavors: {}\n".ljust(200, b"#"))
     version = {"name": COPIED, "source": f"{run['artifact_uri']}/model", "run_id": run["run_id"]}
     server.call("model-versions/create", version)
 

@@ -7,6 +7,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+from handlers.targets import rules_of_targets
 from local import azurite
 from local.system import System
 from tests.canary.echoing import Echoes
@@ -68,7 +69,7 @@ class Planting:
         steps = [step for route in self._routes for step in route["steps"]]
         given = [(target, options) for step in steps for target, options in step.items() if target != "id"]
         return {(target, "") for target, _ in given} | {
-            (target, name) for target, options in given for name in options if name.endswith("_secret")
+            (target, name) for target, options in given for name in rules_of_targets()[target].secrets_in(options)
         }
 
     def listened_to(self) -> set[tuple[str, str]]:
