@@ -50,6 +50,12 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         """Tell whether the model is one that is asked for."""
         return self.model in ("", model) or matches(self.model, model)
 
+    def may_fit(self, noted: str) -> bool:
+        """Tell whether the model of an index row may be one asked for: a long name was cut there."""
+        if self.fits_model(noted) or len(noted) < MAX_COLUMN:
+            return self.fits_model(noted)
+        return self.model.startswith(noted) or any(char in self.model for char in "*?[")
+
 
 def wanted_of(query: Mapping[str, str], clock: Clock) -> Wanted:
     """Return which events a query asks for. Raises ValueError with what would be right."""
@@ -85,7 +91,7 @@ def listed(wanted: Wanted) -> dict[str, Any]:
     scanned = walked = 0
     while scanned < MAX_READ and walked < MAX_WALKED:
         rows = list(itertools.islice(walk, min(batch, MAX_READ - scanned)))
-        stories = _read([row for row in rows if wanted.fits_model(row.model) or len(row.model) >= MAX_COLUMN])
+        stories = _read([row for row in rows if wanted.may_fit(row.model)])
         scanned, walked = scanned + len(stories), walked + len(rows)
         for number, row in enumerate(rows, 1):
             story = stories.get(row.event_id)

@@ -57,8 +57,8 @@ def spend(event: Event, routes: int, now: datetime) -> int:
     partition = budget_partition(event)
     row = {"PartitionKey": partition, "RowKey": event.id, "routes": routes, "at": now}
     storage.put_row(BUDGET, row)
-    rows = storage.rows(BUDGET, "PartitionKey eq @version", {"version": partition})
-    return sum(int(row["routes"]) for row in rows if row["at"] > now - BUDGET_WINDOW)
+    recent = {"version": partition, "since": now - BUDGET_WINDOW}
+    return sum(int(row["routes"]) for row in storage.rows(BUDGET, "PartitionKey eq @version and at gt @since", recent))
 
 
 def budget_partition(event: Event) -> str:

@@ -34,6 +34,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """Keep this folder's tests in one process, that of the tests with a real MLflow server."""
     item.own_markers[:] = [mark for mark in item.own_markers if mark.name != "xdist_group"]
     item.add_marker(pytest.mark.xdist_group("mlflow"))
+    item.add_marker(pytest.mark.timeout(300))  # the scenario is played within the first test's time
 
 
 @pytest.fixture(scope="session")

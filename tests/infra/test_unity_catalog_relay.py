@@ -150,6 +150,8 @@ def test_a_redirect_is_not_followed_and_no_success(way: Way, model: str) -> None
 def test_the_secret_comes_from_a_scope_where_one_is_named(relay: Relay, tmp_path: Path, model: str) -> None:
     package = tmp_path / "databricks" / "sdk"
     package.mkdir(parents=True)
+    for folder in (package.parent, package):  # a package, found before the installed one
+        (folder / "__init__.py").touch()
     secret = relay.system.secret("models-webhook")
     (package / "runtime.py").write_text(
         "class dbutils:\n"

@@ -202,7 +202,7 @@ def test_a_hostile_model_name_ends_the_step_with_its_reason(
     hostile = f"aml-wine-{model}/../../onlineEndpoints/others"
     step = relay.ended(relay.stage_change(hostile)).steps[f"aml-roll-out.{NAME}"]
     assert (step.state, step.attempts) == (State.DEAD, 0)
-    assert "holds '/' where it may not stand" in step.reason
+    assert "holds '..' where it may not stand" in step.reason
     assert not workspace.models.keys() - {("wine", "1"), ("wine", "2")}
     assert not workspace.endpoints
 
