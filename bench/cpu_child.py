@@ -1,0 +1,85 @@
+"""Our own CPU time per delivery, in a process of its own: `python -m bench.cpu_child COUNT < INPUT`.
+
+The host's bindings are left out: `receive` is called as function_app.py calls it. Beside it stands the least that any
+receiver has to do: HMAC over the same bytes, and a validated decode of the same body. They take turns in batches, so
+that a change of the processor's pace is shared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import sys
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from handlers.receive import receive
+
+BATCH = 50
+
+
+class Tag(msgspec.Struct):
+    """A tag, as a delivery bears it."""
+
+    key: str
+    value: str
+
+
+class Body(msgspec.Struct):
+    """The fields of a Databricks delivery, validated."""
+
+    event: str
+    event_timestamp: int | None = None
+    webhook_id: str | None = None
+    model_name: str | None = None
+    version: str | None = None
+    from_stage: str | None = None
+    to_stage: str | None = None
+    comment: str | None = None
+    text: str | None = None
+    tags: list[Tag] | None = None
+
+
+def main() -> None:
+    """Measure in turns, print the microseconds of each kind per delivery, one figure for each batch."""
+    given, count = json.load(sys.stdin), int(sys.argv[1])
+    body, good, wrong = given["body"].encode(), given["headers"], {**given["headers"], **given["wrong"]}
+    secret, decoder = given["secret"].encode(), msgspec.json.Decoder(Body)
+
+    def bare() -> None:
+        made = hmac.digest(secret, body, hashlib.sha256).hex()
+        if not hmac.compare_digest(made, good["x-databricks-signature"]):
+            raise RuntimeError("the signature does not hold")
+        decoder.decode(body)
+
+    def ask(headers: dict[str, str], status: int) -> None:
+        answer = receive(given["source"], headers, body, time.time())
+        if answer.status != status:
+            raise RuntimeError(f"answered {answer.status}: {answer.body}")
+
+    kinds: dict[str, Callable[[], None]] = {
+        "bare": bare,
+        "accepted": lambda: ask(good, 202),
+        "refused": lambda: ask(wrong, 401),
+    }
+    told: dict[str, list[float]] = {name: [] for name in kinds}
+    for call in kinds.values():
+        call()  # what is asked for once is asked for before
+    for turn in range(max(count // BATCH, 1)):
+        for name in list(kinds) if turn % 2 else list(kinds)[::-1]:
+            told[name].append(_microseconds(kinds[name]))
+    print(json.dumps(told))
+
+
+def _microseconds(call: Callable[[], None]) -> float:
+    began = time.thread_time_ns()
+    for _ in range(BATCH):
+        call()
+    return (time.thread_time_ns() - began) / BATCH / 1000
+
+
+if __name__ == "__main__":
+    main()

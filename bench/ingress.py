@@ -1,0 +1,134 @@
+"""Ingress: verified deliveries per second and their latency, at concurrency 1, 16 and 64.
+
+The same signed bodies go to each contestant; each writes to a queue of its own in the same Azurite. What was answered
+202 is counted in the queue; a delivery whose signature is wrong has to be answered 401 and leave nothing there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+from bench import deliveries, load
+from bench.contestants import ours
+from bench.contestants.contestant import Contestant, Running
+from bench.processes import check_owner
+from bench.report import Report, figures
+from bench.rounds import measure, quantile
+from local.system import System
+
+CONCURRENCIES = (1, 16, 64)
+RELAY, TELLING, BARE, STARLETTE = "registry relay", "relay, telemetry", "bare function", "Starlette and SDK"
+
+
+def contestants(system: System) -> list[Contestant]:
+    """Return those that need nothing but PyPI."""
+    telling = {**ours.HTTP_ONLY, "OTEL_EXPORTER_OTLP_ENDPOINT": system.collector.url}
+    return [
+        ours.relay(system, **ours.HTTP_ONLY),
+        ours.relay(system, TELLING, **telling),
+        ours.bare(system),
+        ours.starlette(system),
+    ]
+
+
+def run(
+    system: System,
+    entered: Sequence[Contestant],
+    *,
+    rounds: int,
+    count: int,
+    seconds: float,
+    concurrencies: Sequence[int] = CONCURRENCIES,
+) -> Report:
+    """Measure them; `count` deliveries at each concurrency, for so many seconds at most. Returns the report.
+
+    Raises RuntimeError if a contestant answered anything but success, or its queue does not hold what it accepted.
+    """
+    columns = {f"{what} at {c}": "{:,.0f}" if what == "per s" else "{:.1f}" for c in concurrencies for what in _WHAT}
+    report = Report("ingress", "Ingress: deliveries accepted per second; p50, p99 in ms", columns)
+    report.plotted, report.unit = [f"per s at {c}" for c in concurrencies], "per s"
+    requests = deliveries.signed(system.secret(ours.SECRET), "one", min(count, 500))
+    found = measure(entered, rounds, lambda each: _once(each, requests, count, seconds, concurrencies))
+    report.columns |= dict.fromkeys(("refused with 401", "answered otherwise", "queued of them"), "{:.0f}")
+    report.columns |= {"stored before the answer": "{}", "version": "{}"}
+    for contestant, cells in zip(entered, found, strict=True):
+        more = {"stored before the answer": contestant.stores, "version": contestant.version}
+        report.rows.append((contestant.name, {**cells, **more}))
+    _judge(report, concurrencies)
+    return report
+
+
+_WHAT = ("per s", "p50", "p99")
+
+
+def _once(
+    contestant: Contestant, requests: list[load.Request], count: int, seconds: float, concurrencies: Sequence[int]
+) -> dict[str, float]:
+    told: dict[str, float] = {}
+    with contestant.start() as running:
+        check_owner(running.pid, urlsplit(running.url).port or 0)
+        _ask(running, requests, 16, min(count, 100), seconds)  # what is done once is done before
+        for concurrency in concurrencies:
+            measured = _accepted(contestant, running, requests, concurrency, count, seconds)
+            told[f"per s at {concurrency}"] = measured.per_second
+            told[f"p50 at {concurrency}"] = quantile(measured.latencies, 0.5) * 1000
+            told[f"p99 at {concurrency}"] = quantile(measured.latencies, 0.99) * 1000
+        if contestant.verifies:
+            told |= _refused(contestant, running, requests, min(count, 200), seconds)
+    return told
+
+
+def _accepted(
+    contestant: Contestant, running: Running, requests: list[load.Request], concurrency: int, count: int, seconds: float
+) -> load.Measured:
+    if contestant.empty:
+        contestant.empty()
+    measured = _ask(running, requests, concurrency, count, seconds)
+    wrong = {status: times for status, times in measured.counts.items() if not 200 <= status < 300}
+    if wrong:
+        raise RuntimeError(f"{contestant.name} answered {wrong} to good deliveries")
+    if contestant.queued and (there := contestant.queued()) != len(measured.statuses):
+        raise RuntimeError(f"{contestant.name} accepted {len(measured.statuses)}, and its queue holds {there}")
+    return measured
+
+
+def _refused(
+    contestant: Contestant, running: Running, requests: list[load.Request], count: int, seconds: float
+) -> dict[str, float]:
+    if contestant.empty:
+        contestant.empty()
+    measured = _ask(running, deliveries.wrongly_signed(requests), 16, count, seconds)
+    told = {
+        "refused with 401": float(measured.counts.get(401, 0)),
+        "answered otherwise": float(sum(measured.counts.values()) - measured.counts.get(401, 0)),
+        "refused per s at 16": measured.per_second,
+    }
+    return {**told, "queued of them": float(contestant.queued())} if contestant.queued else told
+
+
+def _ask(running: Running, requests: list[load.Request], concurrency: int, count: int, seconds: float) -> load.Measured:
+    return load.run(running.url, requests, concurrency=concurrency, count=count, seconds=seconds)
+
+
+def _judge(report: Report, concurrencies: Sequence[int]) -> None:
+    for concurrency in concurrencies:
+        column = f"per s at {concurrency}"
+        ours_, bare, starlette = (report.median(name, column) for name in (RELAY, BARE, STARLETTE))
+        report.goal(f"{column}: at least 0.9 of the bare function", ours_ / bare, ours_ >= 0.9 * bare)
+        report.goal(f"{column}: above the Starlette app", ours_ / starlette, ours_ > starlette)
+    cells = figures(dict(report.rows)[RELAY])
+    refused, others = cells["refused with 401"], cells["answered otherwise"]
+    with suppress(KeyError):
+        queued = cells["queued of them"]
+        always = max(others.values) == 0 and max(queued.values) == 0 and min(refused.values) > 0
+        report.goal("a wrong signature: always 401, never a queue write", max(queued.values), always)
+
+
+def reports(quick: bool) -> list[Report]:
+    """Measure in the long form, about 6 minutes, or the quick one."""
+    with System() as system:
+        if quick:
+            return [run(system, contestants(system), rounds=1, count=60, seconds=5, concurrencies=(1, 16))]
+        return [run(system, contestants(system), rounds=5, count=3000, seconds=10)]

@@ -1,0 +1,66 @@
+"""Our own CPU time per delivery, bindings apart, beside a bare HMAC and a validated decode of the same body."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+
+from bench import deliveries
+from bench.contestants import ours
+from bench.report import Report
+from bench.rounds import Figure
+from local.system import System
+from local.worker import ROOT
+
+BARE, ACCEPTED, REFUSED = "HMAC and decode alone", "accepted delivery", "refused signature"
+NAMES = {"bare": BARE, "accepted": ACCEPTED, "refused": REFUSED}
+GOAL = 3.0
+
+
+def run(system: System, count: int) -> Report:
+    """Measure `count` deliveries of each kind, without telemetry and with it. Returns the report."""
+    report = Report("own_cpu", "CPU time per delivery in microseconds, bindings apart", {"µs": "{:.1f}"})
+    report.plotted, report.unit = ("µs",), "µs"
+    quiet, telling = {"TELEMETRY": "host"}, system.collector.environment()
+    for suffix, settings in (("", quiet), (", telemetry by OTLP", telling)):
+        for name, values in _measured(system, count, settings).items():
+            if name != "bare" or not suffix:
+                report.rows.append((NAMES[name] + suffix, {"µs": Figure(values)}))
+    bare, accepted, refused = (report.median(name, "µs") for name in (BARE, ACCEPTED, REFUSED))
+    report.goal(f"accepting: at most {GOAL:.0f} times {BARE}", accepted / bare, accepted <= GOAL * bare)
+    report.goal("refusing costs no more than accepting", refused / accepted, refused <= accepted)
+    return report
+
+
+def _measured(system: System, count: int, settings: Mapping[str, str]) -> dict[str, list[float]]:
+    [delivery] = deliveries.signed(system.secret(ours.SECRET), "one", 1)
+    given = {
+        "source": ours.SOURCE,
+        "secret": system.secret(ours.SECRET),
+        "headers": {name.lower(): value for name, value in delivery.headers.items()},
+        "wrong": {"x-databricks-signature": deliveries.WRONG},
+        "body": delivery.body.decode(),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.cpu_child", str(count)],
+        input=json.dumps(given),
+        cwd=ROOT,
+        env={**os.environ, **system.environment(ours.ROUTES), **settings},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"the measurement failed:\n{done.stderr[-3000:]}")
+    told: dict[str, list[float]] = json.loads(done.stdout.splitlines()[-1])
+    return told
+
+
+def reports(quick: bool) -> list[Report]:
+    """Measure in the long form, about a minute, or the quick one."""
+    with System() as system:
+        return [run(system, 500 if quick else 20_000)]

@@ -1,0 +1,103 @@
+"""Contestants as child processes. Before any load is sent, the process has to own the port that it is asked at."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+import psutil
+
+START_SECONDS = 120.0
+
+
+class NotItsPortError(Exception):
+    """Another process than the one that was started listens where the load would go, or nobody."""
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 on which nobody listens now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def check_owner(pid: int, port: int) -> None:
+    """Raise NotItsPortError unless the process, and no other, listens on the port."""
+    listening = {pid for pid, found in _listeners() if found == port}
+    if listening != {pid}:
+        raise NotItsPortError(f"port {port} is owned by {sorted(listening) or 'nobody'}, not by process {pid}")
+
+
+def _listeners() -> list[tuple[int, int]]:
+    found = psutil.net_connections(kind="tcp")
+    return [(each.pid or 0, each.laddr[1]) for each in found if each.status == psutil.CONN_LISTEN and each.laddr]
+
+
+class Child:
+    """One process that listens on a port. Its output is kept; it stops at the end of a `with` block."""
+
+    def __init__(self, command: Sequence[str], port: int, env: Mapping[str, str], cwd: Path) -> None:
+        self._command, self.port, self._env, self._cwd = list(command), port, dict(env), cwd
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        """Start it and wait until it owns its port. Raises RuntimeError with its output if it does not."""
+        if any(port == self.port for _, port in _listeners()):
+            raise NotItsPortError(f"port {self.port} is taken before its contestant starts")
+        self._process = subprocess.Popen(
+            self._command, cwd=self._cwd, env=self._env, stdout=self._log, stderr=subprocess.STDOUT
+        )
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self._process.poll() is None:
+            with contextlib.suppress(NotItsPortError):
+                check_owner(self.pid, self.port)
+                return self
+            time.sleep(0.05)
+        self.kill()
+        raise RuntimeError(f"{self._command[0]} did not listen on {self.port}:\n{self.log()}")
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    def log(self) -> str:
+        """Return the last of its output."""
+        self._log.seek(0)
+        return self._log.read().decode(errors="replace")[-4000:]
+
+    def kill(self) -> None:
+        """Stop it like a crash, what it has started with it."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """Stop it gently; killed if it does not within 10 seconds."""
+        self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is None:
+            return
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family = [*psutil.Process(self.pid).children(recursive=True), psutil.Process(self.pid)]
+            for member in family:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    member.send_signal(number)
+            _, alive = psutil.wait_procs(family, timeout=10)
+            for member in alive:
+                member.kill()
+        self._process.wait()
+
+    def __enter__(self) -> Self:
+        return self.start() if self._process is None else self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
