@@ -40,8 +40,9 @@ pythons: ## run the tests with Python 3.11, 3.12 and 3.13, as far as this machin
 	  echo "Python $$version"; $(MAKE) --no-print-directory test PYTHON="$$python" VENV=.venv-$$version || exit 1; \
 	done
 
-soak: $(VENV)/.installed-run ## kill and freeze workers at named moments for some minutes, count what came of it
+soak: $(VENV)/.installed-test ## kill and freeze workers at named moments for some minutes, count what came of it; the long tests
 	@$(RUN) -m soak.crash --events 400 --seed 1
+	@$(RUN) -m pytest -m long
 
 bench: $(VENV)/.installed-bench ## measure cold start, cost per event, ingress, end to end, side by side (25 minutes; QUICK=1: 2 minutes)
 	@$(RUN) -m bench $(QUICKLY)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bench import end_to_end, scale
 from bench.end_to_end import Pace
 from bench.report import figures
 from local.system import System
 
 
+@pytest.mark.long
 def test_every_event_is_one_release_and_a_killed_worker_loses_none() -> None:
     with System() as system:
         entered = [each for each in end_to_end.contestants(system) if "telemetry" not in each.name]
@@ -20,11 +23,13 @@ def test_every_event_is_one_release_and_a_killed_worker_loses_none() -> None:
     assert [relay[name].values for name in ("killed with", "kept", "started twice")] == [[5.0], [5.0], [0.0]]
 
 
+@pytest.mark.long
 def test_two_workers_drain_a_queue_and_start_nothing_twice() -> None:
     report = scale.drain(12, [2])  # raises unless there are as many releases as events
     assert [name for name, _ in report.rows] == ["2 workers"]
 
 
+@pytest.mark.long
 def test_healthy_events_arrive_beside_a_target_that_throttles() -> None:
     report = scale.neighbours(4, 5.0, ["throttled"])
     assert [figures(cells)["healthy"].values for _, cells in report.rows] == [[4.0]]

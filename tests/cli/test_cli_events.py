@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,11 @@ def test_what_comes_is_told_until_interrupted(relay: Relay, model: str) -> None:
     words = [sys.executable, "-m", "cli", "events", "tail", "--json", "--interval", "0.2"]
     env = {**os.environ, "RELAY_URL": relay.worker.url, "RELAY_KEY": relay.system.function_key, "PYTHONUNBUFFERED": "1"}
     out = Path(os.environ["AZURE_DEVOPS_CACHE_DIR"]).parent / f"tail-{model}"
-    with out.open("w") as file, subprocess.Popen(words, cwd=ROOT, env=env, stdout=file) as tail:
+    interruptible = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what runs in the background may not be
+    with (
+        out.open("w") as file,
+        subprocess.Popen(words, cwd=ROOT, env=env, stdout=file, preexec_fn=interruptible) as tail,
+    ):
         try:
             event = until(lambda: _told(relay, model, out))
             tail.send_signal(signal.SIGINT)

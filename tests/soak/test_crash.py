@@ -9,10 +9,10 @@ from soak.injections import KILLS
 
 
 def test_workers_that_are_killed_and_frozen_lose_nothing_and_start_nothing_twice() -> None:
-    soak = Soak(events=40, workers=3, seed=7, pace=0.3, calm=0.3, patience=70)
+    soak = Soak(events=30, workers=3, seed=7, pace=0.3, calm=0.3, patience=70)
     history = soak.run()
     assert soak.sender is not None
-    assert len(soak.sender.accepted) == 40
+    assert len(soak.sender.accepted) == 30
     assert not soak.sender.other
     assert not history.violations
     assert soak.plan.count(*KILLS) >= 3

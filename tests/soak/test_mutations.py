@@ -164,7 +164,10 @@ SCENES = {
 }
 
 
-@pytest.mark.parametrize("lacking", SCENES)
+LONG = ("no-settling", "no-token", "no-mark")
+
+
+@pytest.mark.parametrize("lacking", [pytest.param(name, marks=[pytest.mark.long] * (name in LONG)) for name in SCENES])
 def test_the_app_acts_once_and_without_its_precaution_twice(lacking: str) -> None:
     with ThreadPoolExecutor(2) as pool:  # both wait most of the time
         kept, broken = pool.map(SCENES[lacking], ("full", lacking))
