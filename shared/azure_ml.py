@@ -63,8 +63,8 @@ class Workspace:
         return arm.request("DELETE", self._url(path), API_VERSION, allowed=(404, 409))
 
     def post(self, path: str) -> Any:
-        """Return what an action, such as `onlineEndpoints/wine/listKeys`, answers. Raises a Failure."""
-        return arm.request("POST", self._url(path), API_VERSION, {}).json()
+        """Return what an action without a body, such as `onlineEndpoints/wine/listKeys`, answers. Raises a Failure."""
+        return arm.request("POST", self._url(path), API_VERSION).json()
 
     def _url(self, path: str) -> str:
         return quote(f"{self.id}/{path}" if path else self.id)
