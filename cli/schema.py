@@ -6,6 +6,7 @@ placeholders, names that are used twice) only `check` knows.
 
 from __future__ import annotations
 
+from inspect import cleandoc
 from typing import Any
 
 TEXT = {"type": "string"}
@@ -54,6 +55,8 @@ def _defined(name: str, shape: type) -> dict[str, Any]:
 
     (whole,), parts = msgspec.json.schema_components([shape], ref_template=f"#/definitions/{name}.{{name}}")
     own = whole["$ref"].rsplit(".", 1)[-1]
+    for part in parts.values():  # a docstring, which Python 3.13 takes its indentation off and others do not
+        part["description"] = cleandoc(part.get("description", ""))
     renamed = {f"{name}.{part}": body for part, body in parts.items() if part != own}
     return {**renamed, name: parts[own]}
 
