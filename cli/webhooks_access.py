@@ -27,7 +27,7 @@ def registry_of(source: Source, vault: str, sources: Iterable[Source]) -> Regist
     MLflow MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and …_PASSWORD, likewise. Else it is the source's
     `token_secret`; else, for Databricks, the token of `az login` or of whichever Azure identity runs this.
     """
-    kind = "databricks" if source.workspace else "mlflow"
+    kind = source.registry_kind
     addresses = {each.address for each in sources if each.kind == source.kind and each.address}
     credential = _from_environment(kind, source.address, addresses)
     if not credential and source.token_secret:

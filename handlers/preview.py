@@ -12,13 +12,13 @@ from typing import Any
 
 import msgspec
 
+from handlers.current_registries import registry_in
 from handlers.targets import target_module
 from handlers.values import render
 from shared.attempts import Access, Attempt
 from shared.errors import PermanentFailure
 from shared.ledger import Story
 from shared.messages import Event
-from shared.registries import Registry
 from shared.routes import STATUS_TAG, Route, Routes, StepPlan, mismatch
 from shared.steps import Step, new_step
 
@@ -98,14 +98,8 @@ def _connection(routes: Routes, target: str, options: Any, event: Event) -> Any:
     if not hasattr(options, "registry"):
         return None
 
-    def registry(name: str) -> Registry:
-        source = routes.sources.get(name or event.source)
-        if source is None or not source.address:
-            raise PermanentFailure(f"source {name or event.source!r} has no `workspace` or `tracking_uri`")
-        kind, address = "databricks" if source.workspace else "mlflow", source.address.rstrip("/")
-        return Registry(kind, address, _named(source.token_secret))
-
-    return target_module(target).connect(options, Access(_named, registry))
+    access = Access(_named, lambda name: registry_in(routes, name or event.source, _named))
+    return target_module(target).connect(options, access)
 
 
 def _named(secret: str) -> str:

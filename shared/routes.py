@@ -59,6 +59,11 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     reconcile: Reconcile = "off"
 
     @property
+    def registry_kind(self) -> str:
+        """What is at the address: "databricks" or "mlflow"."""
+        return "databricks" if self.workspace else "mlflow"
+
+    @property
     def address(self) -> str:
         """Where the registry can be asked, empty if the file does not say."""
         return self.workspace or self.tracking_uri

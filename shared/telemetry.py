@@ -171,5 +171,5 @@ def _histogram(what: str, name: str) -> Histogram:
 
     measure, _, unit = name.rpartition("_")
     return metrics.get_meter(NAMESPACE).create_histogram(
-        f"{NAMESPACE}.{what}.{measure}", unit={"ms": "ms"}.get(unit, "s")
+        f"{NAMESPACE}.{what}.{measure}", unit="ms" if unit == "ms" else "s"
     )

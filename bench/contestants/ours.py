@@ -78,30 +78,26 @@ def relay(system: System, name: str = "registry relay", **settings: str) -> Cont
 
 def bare(system: System) -> Contestant:
     """A function on the same host that writes the same body to a queue, and does nothing else."""
-    settings = {"AzureWebJobsStorage": system.azurite.connection_string, "AzureWebJobs.pump.Disabled": "1"}
-    return Contestant(
-        name="bare function",
-        version=f"azure-functions {version('azure-functions')}",
-        start=lambda: _hosted(BENCH / "apps" / "bare", settings, "/api/bare"),
-        stores="the body, in the queue",
-        verifies=False,
-        queued=lambda: queued(system, "bare"),
-        empty=lambda: empty(system, "bare"),
-    )
+    return _bare_app(system, "bare function", "bare", {"AzureWebJobs.pump.Disabled": "1"})
 
 
 def pump(system: System, **settings: str) -> Contestant:
     """A bare queue pump: HTTP to queue, queue to one call that creates and starts a release."""
     system.devops.pats.add(PAT)
-    wanted = {"AzureWebJobsStorage": system.azurite.connection_string, **release_settings(system), **settings}
+    return _bare_app(system, "bare queue pump", "pump", {**release_settings(system), **settings})
+
+
+def _bare_app(system: System, name: str, queue: str, more: Mapping[str, str]) -> Contestant:
+    """A function of bench/apps/bare, which has the name of its queue."""
+    settings = {"AzureWebJobsStorage": system.azurite.connection_string, **more}
     return Contestant(
-        name="bare queue pump",
+        name=name,
         version=f"azure-functions {version('azure-functions')}",
-        start=lambda: _hosted(BENCH / "apps" / "bare", wanted, "/api/pump"),
+        start=lambda: _hosted(BENCH / "apps" / "bare", settings, f"/api/{queue}"),
         stores="the body, in the queue",
         verifies=False,
-        queued=lambda: queued(system, "pump"),
-        empty=lambda: empty(system, "pump"),
+        queued=lambda: queued(system, queue),
+        empty=lambda: empty(system, queue),
     )
 
 
