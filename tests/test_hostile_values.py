@@ -11,6 +11,7 @@ import logging
 import re
 import time
 import uuid
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from html import unescape
@@ -107,7 +108,9 @@ def cluster(system: System) -> Iterator[Cluster]:
 def sent(system: System, worker: Any, cluster: Cluster) -> dict[str, Sent]:
     """Each value in a model's name and its comment, and one that is harmless; all have come to their end.
 
-    All go to a pipeline and to what shows them, some to each target that executes.
+    All go to a pipeline and to what shows them, some to each target that executes. These come at least once: on a
+    machine that is too busy to answer in time a message is sent again, and then the value is, so that each test
+    looks at what was sent once.
     """
     relay = Relay(system, worker)
 
@@ -117,11 +120,23 @@ def sent(system: System, worker: Any, cluster: Cluster) -> dict[str, Sent]:
         model, comment = f"hostile-name-{all_ways}{mark}{value}", f"said {mark}{value}"
         return mark, model, comment, relay.comment(model, comment)
 
-    names = [*CORPUS, "harmless"]
-    with ThreadPoolExecutor(8) as pool:
-        taken = list(pool.map(send, names))
-    stories = [relay.ended(event, 120) for *_, event in taken]
-    return {name: Sent(*told[:3], story) for name, told, story in zip(names, taken, stories, strict=True)}
+    def sent_once(names: list[str], patience: int = 3) -> dict[str, Sent]:
+        with ThreadPoolExecutor(8) as pool:
+            taken = list(pool.map(send, names))
+        stories = [relay.ended(event, 120) for *_, event in taken]
+        found = {name: Sent(*told[:3], story) for name, told, story in zip(names, taken, stories, strict=True)}
+        twice = [name for name, each in found.items() if more_than_once(each.story) and patience]
+        return found | (sent_once(twice, patience - 1) if twice else {})
+
+    return sent_once([*CORPUS, "harmless"])
+
+
+def more_than_once(story: Story) -> bool:
+    again = [step for step in story.steps.values() if step.attempts > 1]
+    for step in again:
+        notes = "; ".join(f"{moment.at:%H:%M:%S} {moment.state} {moment.note}" for moment in step.history)
+        warnings.warn(f"{step.id} took {step.attempts} attempts: {notes}", stacklevel=1)
+    return bool(again)
 
 
 @pytest.fixture(scope="module")
