@@ -10,12 +10,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 from azure.core.exceptions import ResourceExistsError
-from azure.storage.queue import QueueClient
+from azure.storage.queue import QueueClient, TextBase64EncodePolicy
 
 from bench.contestants.contestant import Contestant, Running
 from bench.processes import Child, free_port
 from local.system import DEFINITION, ORGANIZATION, PROJECT, System
 from local.worker import ROOT, Host
+from shared.messages import EVENTS_QUEUE
 
 BENCH = Path(__file__).resolve().parents[1]
 ROUTES = BENCH / "routes.yaml"
@@ -152,6 +153,14 @@ def empty(system: System, name: str) -> None:
     with suppress(ResourceExistsError):
         client.create_queue()
     client.clear_messages()
+
+
+def events_queue(system: System) -> QueueClient:
+    """Return the queue that the relay takes its events from, to put messages on it as the host does."""
+    policy = TextBase64EncodePolicy()
+    return QueueClient.from_connection_string(
+        system.azurite.connection_string, EVENTS_QUEUE, message_encode_policy=policy
+    )
 
 
 def _queue(system: System, name: str) -> QueueClient:
