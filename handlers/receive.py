@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from handlers.current_routes import current_routes
 from handlers.plan import plan_of
@@ -37,13 +38,12 @@ FUTURE_SECONDS = 60.0
 RETRY_AFTER_SECONDS = 30
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What the sender is told: an HTTP status, a JSON body, headers; and what goes to the queue `events` before."""
 
     status: int
     body: dict[str, Any]
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = {}
     message: str = ""
 
 
@@ -97,18 +97,18 @@ def _receive(source_name: str, headers: Mapping[str, str], body: bytes, now: flo
     routes = current_routes()
     source = routes.sources.get(source_name)
     if source is None:
-        raise _unauthorized()
+        return _unauthorized()
     kind = SOURCES[source.kind]
     if not _is_authentic(source, kind, headers, body):
-        raise _unauthorized()
+        return _unauthorized()
     delivery = kind.read(source_name, headers, body, now)
     _check_age(source, delivery, now)
     return _accepted(routes, delivery)
 
 
-def _unauthorized() -> _Rejection:
+def _unauthorized() -> Answer:
     # one body for all: whether the source, the signature or the secret was wrong is nobody's business
-    return _Rejection(401, "unauthorized")
+    return Answer(401, {"error": "unauthorized"})
 
 
 def _is_authentic(source: Source, kind: SourceKind, headers: Mapping[str, str], body: bytes) -> bool:

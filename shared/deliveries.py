@@ -14,8 +14,7 @@ from shared.messages import Event
 Body = TypeVar("Body")
 
 
-@dataclass(frozen=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True):
     """One delivery whose signature held.
 
     `sent` is when it was sent, in seconds since 1970 (None: the sender doesn't say), for the age gate. `test` tells

@@ -5,8 +5,11 @@ How the file is read and checked is in `routes_file.py`.
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
-from typing import Any, Literal, get_args
+import re
+from collections.abc import Callable
+from fnmatch import translate
+from functools import cached_property, lru_cache
+from typing import Any, Literal, NamedTuple, get_args
 
 import msgspec
 
@@ -39,6 +42,8 @@ EVENT_TYPES = (
 DEFAULT_BUDGET = 100
 BUDGET_HOURS = 24
 OneOrMore = str | list[str]
+Test = Callable[[str], object]
+"""Tells of a text, by a true or false value, whether it is as wanted."""
 Reconcile = Literal["off", "alert", "enqueue"]
 RECONCILE = get_args(Reconcile)
 
@@ -69,7 +74,16 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return self.workspace or self.tracking_uri
 
 
-class When(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Condition(NamedTuple):
+    """One thing that a `when` asks for: of a field of the event, or of one of its tags."""
+
+    name: str
+    is_tag: bool
+    wanted: OneOrMore
+    test: Test
+
+
+class When(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """The condition of a route. All fields given must hold; each takes one glob or a list that means any."""
 
     event: OneOrMore
@@ -79,6 +93,16 @@ class When(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     to_stage: OneOrMore | None = None
     alias: OneOrMore | None = None
     tags: dict[str, OneOrMore] = {}
+
+    @cached_property
+    def conditions(self) -> tuple[Condition, ...]:
+        """All that is asked for but the type of the event; worked out once, since every event is held against it."""
+        fields = [(name, getattr(self, name)) for name in ("source", "model", "from_stage", "to_stage", "alias")]
+        asked = [(name, wanted) for name, wanted in fields if wanted is not None and wanted != "*"]
+        return (
+            *(Condition(name, False, wanted, _test(wanted)) for name, wanted in asked),
+            *(Condition(key, True, wanted, _test(wanted)) for key, wanted in self.tags.items()),
+        )
 
 
 class Require(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -139,7 +163,7 @@ def status_plan(route: Route) -> StepPlan:
     return StepPlan(id=STATUS, target="registry_tag", options={"tags": {f"{STATUS_TAG}{route.name}": "{status}"}})
 
 
-class Routes(msgspec.Struct, frozen=True, kw_only=True):
+class Routes(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The whole file. `budget` is how many routes one model version may start in 24 hours; `acts_on_registries` tells
     whether any step may cause an event."""
 
@@ -150,42 +174,56 @@ class Routes(msgspec.Struct, frozen=True, kw_only=True):
 
     def matching(self, event: Event) -> list[Route]:
         """Return the routes that the event starts, in the file's order."""
-        return [route for route in self.routes if not mismatch(route.when, event)]
+        return [route for route in self._by_type.get(event.type, ()) if _failing(route.when, event) is None]
+
+    @cached_property
+    def _by_type(self) -> dict[str, list[Route]]:
+        return {type: [each for each in self.routes if matches(each.when.event, type)] for type in EVENT_TYPES}
 
 
 def mismatch(when: When, event: Event) -> str:
     """Return why the condition does not hold, as a phrase for a person; empty when it holds."""
-    if not matches(when.source, event.source):
-        return f"source is {event.source!r}, not {any_of(when.source)}"
     if event.type not in EVENT_TYPES:
         return f"event {event.type!r} is of no type that routes know"
     if not matches(when.event, event.type):
         return f"event is {event.type!r}, not {any_of(when.event)}"
-    return _field_mismatch(when, event) or _tag_mismatch(when, event)
+    failing = _failing(when, event)
+    return _phrase(failing, event) if failing else ""
 
 
-def _field_mismatch(when: When, event: Event) -> str:
-    for field in ("model", "from_stage", "to_stage", "alias"):
-        wanted, given = getattr(when, field), getattr(event, field)
-        if wanted is not None and not matches(wanted, given):
-            return f"{field} is {given!r}, not {any_of(wanted)}"
-    return ""
+def _phrase(failing: Condition, event: Event) -> str:
+    name, is_tag, wanted, _ = failing
+    if is_tag and name not in event.tags:
+        return f"tag {name!r} is not in the event"
+    given = event.tags[name] if is_tag else getattr(event, name)
+    return f"{f'tag {name!r}' if is_tag else name} is {given!r}, not {any_of(wanted)}"
 
 
-def _tag_mismatch(when: When, event: Event) -> str:
-    for key, wanted in when.tags.items():
-        given = event.tags.get(key)
-        if given is None:
-            return f"tag {key!r} is not in the event"
-        if not matches(wanted, given):
-            return f"tag {key!r} is {given!r}, not {any_of(wanted)}"
-    return ""
+def _failing(when: When, event: Event) -> Condition | None:
+    for condition in when.conditions:
+        name, is_tag, _, test = condition
+        given = event.tags.get(name) if is_tag else getattr(event, name)
+        if given is None or not test(given):
+            return condition
+    return None
 
 
 def matches(wanted: OneOrMore, given: str) -> bool:
     """Tell whether the text matches the glob, or one of the globs; upper and lower case differ."""
-    globs = [wanted] if isinstance(wanted, str) else wanted
-    return any(fnmatchcase(given, glob) for glob in globs)
+    return bool(_test(wanted)(given))
+
+
+def _test(wanted: OneOrMore) -> Test:
+    if isinstance(wanted, str):
+        return _glob(wanted)
+    tests = [_glob(each) for each in wanted]
+    return lambda given: any(test(given) for test in tests)
+
+
+@lru_cache(maxsize=4096)
+def _glob(glob: str) -> Test:
+    """The test of one glob, as fnmatch.fnmatchcase has it; a glob without wildcards is the text itself."""
+    return re.compile(translate(glob)).match if set(glob) & set("*?[") else glob.__eq__
 
 
 def any_of(wanted: OneOrMore) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +18,14 @@ from shared.errors import SettingError
 from shared.settings import settings
 
 if TYPE_CHECKING:
+    from opentelemetry.context import Context
     from opentelemetry.metrics import Counter, Histogram
+    from opentelemetry.trace import Tracer
 
     from shared.messages import Event
 
 NAMESPACE = "relay"
-_COUNTED_BY = ("source", "route", "target", "status", "outcome")
+_COUNTED_BY = {name: f"{NAMESPACE}.{name}" for name in ("source", "route", "target", "status", "outcome")}
 """The dimensions of which there are few values: what a metric may be split by."""
 _MEASURED = ("_ms", "_seconds")
 _NOTHING: Mapping[str, str] = {}
@@ -44,17 +46,24 @@ def tell(
     `_ms` or `_seconds` are measured as well. The line is one, whatever a registry or a service has put into it.
     """
     start()
+    logger = _logger(what)
+    heard = logger.isEnabledFor(level)
+    if not heard and not _exporting():
+        return
     known = {name: value for name, value in {**about, **more}.items() if value != ""}
-    extra = {f"{NAMESPACE}.{name}": value for name, value in {"what": what, **known}.items()}
-    logging.getLogger(f"{NAMESPACE}.{what}").log(level, _one_line(message), extra=extra)
+    if heard:
+        extra = {f"{NAMESPACE}.{name}": value for name, value in known.items()}
+        extra[f"{NAMESPACE}.what"] = what
+        # not by log(): it looks for the line of code that tells, and that is always this one
+        record = logger.makeRecord(logger.name, level, __file__, 0, _one_line(message), (), None, "tell", extra)
+        logger.handle(record)
     if _exporting():
         _count(what, known)
 
 
-@contextmanager
 def span(
     name: str, parent: str = "", about: Mapping[str, str] = _NOTHING, *, asks: bool = False
-) -> Iterator[dict[str, Any]]:
+) -> AbstractContextManager[dict[str, Any]]:
     """Time what happens inside as a part of the trace. `parent` is a W3C traceparent; without it, the span around it.
 
     `about` are its dimensions; `asks` marks a call of another service. Yields a dict: what is put in becomes an
@@ -62,27 +71,34 @@ def span(
     An exception marks the span as failed, with its type alone: its text may hold what a service has echoed.
     """
     start()
+    return _exported_span(name, parent, about, asks) if _exporting() else nullcontext({})
+
+
+@contextmanager
+def _exported_span(name: str, parent: str, about: Mapping[str, str], asks: bool) -> Iterator[dict[str, Any]]:
+    from opentelemetry import context, trace
+
+    around = _context_of(parent) if parent else None
+    kind = trace.SpanKind.CLIENT if asks else trace.SpanKind.CONSUMER if parent else trace.SpanKind.INTERNAL
     told: dict[str, Any] = {}
-    if not _exporting():
+    attributes = {f"{NAMESPACE}.{key}": value for key, value in about.items() if value != ""}
+    current = _tracer().start_span(name, around, kind, attributes)
+    token = context.attach(trace.set_span_in_context(current))
+    try:
         yield told
-        return
-    from opentelemetry import trace
+    except BaseException as error:
+        current.set_status(trace.StatusCode.ERROR, type(error).__name__)
+        raise
+    finally:
+        current.set_attributes(told)
+        context.detach(token)
+        current.end()
+
+
+def _context_of(parent: str) -> Context:
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-    context = TraceContextTextMapPropagator().extract({"traceparent": parent}) if parent else None
-    kind = trace.SpanKind.CLIENT if asks else trace.SpanKind.CONSUMER if parent else trace.SpanKind.INTERNAL
-    tracer = trace.get_tracer(NAMESPACE)
-    attributes = {f"{NAMESPACE}.{key}": value for key, value in about.items() if value != ""}
-    with tracer.start_as_current_span(
-        name, context, kind, attributes=attributes, record_exception=False, set_status_on_exception=False
-    ) as current:
-        try:
-            yield told
-        except BaseException as error:
-            current.set_status(trace.StatusCode.ERROR, type(error).__name__)
-            raise
-        finally:
-            current.set_attributes(told)
+    return TraceContextTextMapPropagator().extract({"traceparent": parent})
 
 
 def dimensions_of(event: Event) -> dict[str, str]:
@@ -100,11 +116,10 @@ def traceparent() -> str:
     """Return the current span as a W3C traceparent, empty if there is none: what a message takes along."""
     if not _exporting():
         return ""
-    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+    from opentelemetry import trace
 
-    carrier: dict[str, str] = {}
-    TraceContextTextMapPropagator().inject(carrier)
-    return carrier.get("traceparent", "")
+    now = trace.get_current_span().get_span_context()
+    return f"00-{now.trace_id:032x}-{now.span_id:016x}-{now.trace_flags:02x}" if now.is_valid else ""
 
 
 def start() -> None:
@@ -151,11 +166,23 @@ def _one_line(message: str) -> str:
 
 
 def _count(what: str, dimensions: dict[str, str | int | float]) -> None:
-    by = {f"{NAMESPACE}.{name}": dimensions[name] for name in _COUNTED_BY if name in dimensions}
+    by = {full: dimensions[name] for name, full in _COUNTED_BY.items() if name in dimensions}
     _counter(what).add(1, by)
     for name, value in dimensions.items():
         if name.endswith(_MEASURED) and not isinstance(value, str):
             _histogram(what, name).record(value, by)
+
+
+@cache
+def _logger(what: str) -> logging.Logger:
+    return logging.getLogger(f"{NAMESPACE}.{what}")
+
+
+@cache
+def _tracer() -> Tracer:
+    from opentelemetry import trace
+
+    return trace.get_tracer(NAMESPACE)
 
 
 @cache

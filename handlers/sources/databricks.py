@@ -64,7 +64,7 @@ def _is_signed(headers: Mapping[str, str], body: bytes, secrets: Sequence[bytes]
 
 def _read(source: str, headers: Mapping[str, str], body: bytes, now: float) -> Delivery:
     found = shaped(parse(body), _Body)
-    if not _NAME.fullmatch(found.event):
+    if found.event not in _TYPES and not _NAME.fullmatch(found.event):
         raise InvalidEvent("`event` is no event name: upper-case letters, digits and `_`")
     test = not found.model_name or (found.text or "").startswith(TEST_TEXT)
     event = _event(source, found, body, now, test)
@@ -76,25 +76,33 @@ def _event(source: str, body: _Body, raw: bytes, now: float, test: bool) -> Even
     if not test:
         _check(type, named_stage, body)
     timestamp = body.event_timestamp or 0
-    tags = {tag.key: tag.value for tag in body.tags or []}
-    meaning = {
-        "model": body.model_name or "",
-        "version": body.version or "",
-        "from_stage": body.from_stage or "",
-        "to_stage": body.to_stage or named_stage,
-    }
+    tags = {tag.key: tag.value for tag in body.tags} if body.tags else {}
+    model, version = body.model_name or "", body.version or ""
+    from_stage, to_stage = body.from_stage or "", body.to_stage or named_stage
     return Event(
-        id=identify(source, type, timestamp=timestamp, detail=_detail(body, tags, raw), **meaning),
+        id=identify(
+            source,
+            type,
+            timestamp=timestamp,
+            model=model,
+            version=version,
+            from_stage=from_stage,
+            to_stage=to_stage,
+            detail=_detail(body, tags, raw),
+        ),
         source=source,
         type=type,
         delivery=hashlib.sha256(raw).hexdigest()[:32],
         timestamp=timestamp,
         received=now,
+        model=model,
+        version=version,
+        from_stage=from_stage,
+        to_stage=to_stage,
         tags=tags,
         comment=body.comment or "",
         text=body.text or "",
         payload=raw.decode(),
-        **meaning,
     )
 
 

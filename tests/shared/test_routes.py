@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
@@ -110,3 +111,69 @@ def test_a_list_means_any_of_it(given_text: str, globs: list[str]) -> None:
 def test_a_star_matches_any_text_line_ends_included(text: str) -> None:
     assert matches("*", text)
     assert matches(f"*{text.translate(str.maketrans('', '', '*?['))}", text) or set(text) & set("*?[")
+
+
+WORDS = st.text("abA*?[]!-\n", max_size=6)
+
+
+@settings(deadline=None, max_examples=500)
+@given(WORDS | st.text(), WORDS | st.text())
+def test_a_glob_matches_what_fnmatch_says(glob: str, text: str) -> None:
+    assert matches(glob, text) is fnmatchcase(text, glob)
+    assert matches(glob, glob.swapcase()) is fnmatchcase(glob.swapcase(), glob)
+    assert matches(text, text) is fnmatchcase(text, text)
+
+
+GLOBS = st.sampled_from(["*", "a", "ab", "a*", "?", "", "[ab]"])
+WANTED = GLOBS | st.lists(GLOBS, max_size=2)
+TYPES = st.sampled_from([STAGE, "comment.created", "comment.unheard", "*"])
+VALUES = st.sampled_from(["", "a", "ab", "b"])
+WHENS = st.builds(
+    When,
+    event=TYPES | st.lists(TYPES, max_size=2),
+    source=WANTED,
+    model=WANTED,
+    from_stage=st.none() | WANTED,
+    to_stage=st.none() | WANTED,
+    alias=st.none() | WANTED,
+    tags=st.dictionaries(st.sampled_from(["type", "model", "key"]), WANTED, max_size=2),
+)
+EVENTS = st.builds(
+    Event,
+    id=st.just("e" * 64),
+    source=VALUES,
+    type=TYPES,
+    delivery=st.just("d"),
+    timestamp=st.just(1),
+    received=st.just(1.0),
+    model=VALUES,
+    from_stage=VALUES,
+    to_stage=VALUES,
+    alias=VALUES,
+    tags=st.dictionaries(st.sampled_from(["type", "model", "key"]), VALUES, max_size=2),
+)
+
+
+def holds(when: When, event: Event) -> bool:
+    """The condition word for word, by fnmatch alone."""
+    wanted = [(getattr(when, name), getattr(event, name)) for name in ("source", "model")]
+    wanted += [(getattr(when, name), getattr(event, name)) for name in ("from_stage", "to_stage", "alias")]
+    wanted += [(globs, event.tags.get(key)) for key, globs in when.tags.items()]
+    wanted += [(when.event, event.type if event.type in EVENT_TYPES else None)]
+    return all(
+        globs is None or (given is not None and any(fnmatchcase(given, each) for each in listed(globs)))
+        for globs, given in wanted
+    )
+
+
+def listed(globs: str | list[str]) -> list[str]:
+    return [globs] if isinstance(globs, str) else globs
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.lists(WHENS, min_size=1, max_size=3), EVENTS)
+def test_the_routes_that_match_are_those_of_which_nothing_is_amiss(whens: list[When], event: Event) -> None:
+    routes = Routes(routes=tuple(Route(name=str(number), when=when, steps=()) for number, when in enumerate(whens)))
+    found = [route.name for route in routes.matching(event)]
+    assert found == [str(number) for number, when in enumerate(whens) if not mismatch(when, event)]
+    assert found == [str(number) for number, when in enumerate(whens) if holds(when, event)]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.errors import InvalidEvent
-from shared.strict_json import MAX_DEPTH, parse
+from shared.strict_json import MAX_DEPTH, MAX_PLAIN_BYTES, UNCLEAR, parse, parse_any, parse_plain
 
 REFUSED: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "not JSON"),
@@ -41,6 +44,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "duplicate key in an object": (b'{"x": {"a": 1, "b": 2, "a": 3}}', "'a' stands twice"),
     "duplicate key in a list": (b'[1, [{"a": 1, "a": 2}]]', "'a' stands twice"),
     "duplicate key by escape": (rb'{"a": 1, "\u0061": 2}', "'a' stands twice"),
+    "duplicate key of which the value is as much longer when written": (b'{"a":1,"a":1e6}', "'a' stands twice"),
     "duplicate empty key": (b'{"": 1, "": 2}', "stands twice"),
     "NaN": (b'{"a": NaN}', "NaN is not JSON"),
     "Infinity": (b'{"a": Infinity}', "Infinity is not JSON"),
@@ -152,3 +156,99 @@ def test_an_integer_is_read_if_and_only_if_a_double_holds_it(number: int) -> Non
     else:
         with pytest.raises(InvalidEvent):
             parse(b"%d" % number)
+
+
+DELIVERIES = Path(__file__).parents[1] / "deliveries"
+RECORDED = [
+    *(base64.b64decode(json.loads(path.read_text())["body_b64"]) for path in sorted(DELIVERIES.glob("mlflow-*.json"))),
+    *(json.dumps(body).encode() for body in json.loads((DELIVERIES / "databricks.json").read_text()).values()),
+]
+
+
+def outcome(read: Callable[[bytes], Any], body: bytes) -> str:
+    try:
+        return repr(read(body))  # of 1, 1.0 and True, or of 0.0 and -0.0, each has its own
+    except InvalidEvent as refusal:
+        return f"refused: {refusal}"
+
+
+def both_ways_agree(body: bytes) -> bool:
+    """Assert that the quick reading changes nothing. Returns whether it has read the body."""
+    assert outcome(parse, body) == outcome(parse_any, body)
+    return parse_plain(body) is not UNCLEAR
+
+
+@pytest.mark.parametrize("body", RECORDED, ids=range(len(RECORDED)))
+def test_what_registries_send_is_read_quickly_unless_it_has_escapes(body: bytes) -> None:
+    assert both_ways_agree(body) is (b"\\u" not in body)
+
+
+@pytest.mark.parametrize("body", [body for body, _ in [*REFUSED.values(), *ACCEPTED.values()]])
+def test_the_quick_way_accepts_nothing_that_the_slow_one_refuses(body: bytes) -> None:
+    both_ways_agree(body)
+
+
+SMALL = rb'{"a": [1, -0.5, true, null], "b\n": {"c": "d\u0041"}}'.replace(rb"\u0041", "\u00e9".encode())
+
+
+@pytest.mark.parametrize("position", range(len(SMALL) + 1))
+def test_any_byte_at_any_place_is_read_alike_both_ways(position: int) -> None:
+    for number in range(256):
+        piece = bytes([number])
+        both_ways_agree(SMALL[:position] + piece + SMALL[position:])
+        both_ways_agree(SMALL[:position] + piece + SMALL[position + 1 :])
+
+
+def test_only_short_and_shallow_texts_are_read_quickly() -> None:
+    text = b'"' + b"x" * (MAX_PLAIN_BYTES - 2) + b'"'
+    assert both_ways_agree(text)
+    assert not both_ways_agree(text + b" ")
+    assert both_ways_agree(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH)
+    assert not both_ways_agree(b"[" * MAX_DEPTH + b"[]" + b"]" * MAX_DEPTH)
+    assert both_ways_agree(b"999999999999999")
+    assert not both_ways_agree(b"9999999999999999")
+
+
+NUMBERS = ["0", "-0", "1", "-1", "1.0", "0.0", "-0.0", "0.1", "1.50", "1.", ".5", "01", "+1", "NaN", "Infinity", "0x1"]
+NUMBERS += ["1e2", "1E2", "1e+2", "5e-324", "1e400", "1e22", "1e16", "1e15", "123456789012345", "1234567890123456"]
+NUMBERS += [str(2**53 + 1), str(2**64), "0.1234567890123456789"]
+TEXTS = ['""', '"a"', '"b"', '"é"', '"😀"', '"/"', '"{[,:]}"', '"1e400"', "'a'", '"\n"', '"\x7f"', '"\u2028"', '" \t"']
+TEXTS += [r'"\u0061"', r'"\/"', r'"\n"', r'"\u000a"', r'"\u007f"', r'"\u00e9"', r'"\ud83d\ude00"', r'"\ud83d"']
+TEXTS += [r'"\\u0061"', r'"\\"', r'"\""']
+SPACE = st.sampled_from(["", "", " ", "\n ", "\t\r", "\u00a0", "\x0b"])
+
+
+def written(value: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """Lists and objects around the texts, of which some keys stand twice, written in any way."""
+    member = st.tuples(st.sampled_from(TEXTS), SPACE, value).map(lambda part: f"{part[0]}{part[1]}:{part[1]}{part[2]}")
+    joined = [st.tuples(st.lists(each, max_size=4), SPACE) for each in (value, member)]
+    parts = [each.map(lambda part: f",{part[1]}".join(part[0])) for each in joined]
+    return parts[0].map("[{}]".format) | parts[1].map("{{{}}}".format)
+
+
+WRITTEN = st.recursive(st.sampled_from([*NUMBERS, *TEXTS, "true", "false", "null"]), written, max_leaves=15)
+
+
+@settings(deadline=None, max_examples=500)
+@given(WRITTEN)
+def test_json_written_in_any_way_with_keys_twice_at_any_depth_is_read_alike_both_ways(text: str) -> None:
+    both_ways_agree(text.encode())
+
+
+@settings(deadline=None, max_examples=300)
+@given(JSON, st.sampled_from([(", ", ": "), (",", ":"), (" ,\n", " :\t")]))
+def test_any_json_is_read_alike_both_ways(value: Any, separators: tuple[str, str]) -> None:
+    with suppress(UnicodeEncodeError):
+        both_ways_agree(json.dumps(value, ensure_ascii=False, separators=separators).encode())
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.sampled_from(RECORDED), st.data())
+def test_a_recorded_body_with_bytes_put_in_or_left_out_is_read_alike_both_ways(
+    body: bytes, data: st.DataObject
+) -> None:
+    start = data.draw(st.integers(0, len(body)))
+    end = data.draw(st.integers(start, min(start + 8, len(body))))
+    again = body[(copied := data.draw(st.integers(0, len(body)))) : data.draw(st.integers(copied, len(body)))]
+    piece = data.draw(st.binary(max_size=4) | st.sampled_from([again, *(each.encode() for each in TEXTS + NUMBERS)]))
+    both_ways_agree(body[:start] + piece + body[end:])
