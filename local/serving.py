@@ -76,13 +76,18 @@ class Certificate(NamedTuple):
     ca_file: str
 
 
-@functools.cache
 def certificate() -> Certificate:
     """A certificate for 127.0.0.1 and localhost, and a bundle of certifi's authorities plus its own.
 
     The bundle has both, so that a process that trusts it can still reach the real internet. It is deleted
-    when this process ends.
+    when this process ends. There is one for each process.
     """
+    with _starting:
+        return _certificate()
+
+
+@functools.cache
+def _certificate() -> Certificate:
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)

@@ -16,16 +16,16 @@ from typing import Any
 
 import msgspec
 
-from shared import failures, storage
+from shared import failures, ledger_writes, storage
 from shared.errors import ClaimLost, UnknownStep
 from shared.ledger_rows import MAX_COLUMN, event_of, event_row, route_row, step_of, step_row
+from shared.ledger_writes import STEPS
 from shared.messages import Event
 from shared.routes import Route
 from shared.steps import ENDED, State, Step, held, moved, new_step, status_step
 
-STEPS, OPEN, RECENT = "steps", "open", "recent"
+OPEN, RECENT = "open", "recent"
 LAST_MOMENT = 10**15  # milliseconds, beyond any date: counted down from it, the newest comes first
-TRANSACTION_ROWS = 100  # the service's limit for one transaction
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -81,13 +81,7 @@ def record(event: Event, blob: str, decision: Decision, now: datetime, trace: st
     _note_recent(event)
     if steps:
         reopen(event.id, now)
-    from azure.data.tables import TableTransactionError
-
-    try:
-        _write_all("create", rows)
-    except TableTransactionError as error:
-        if not _is_conflict(error):
-            raise
+    if not ledger_writes.insert(rows):
         _complete(event.id, rows)
         known = read(event.id)
         if known.event.timestamp != event.timestamp:  # a sender without a time of its own repeats itself
@@ -103,17 +97,11 @@ def extend(story: Story, decision: Decision, now: datetime) -> list[Step]:
 
     Raises ClaimLost if another worker has just done the same.
     """
-    from azure.data.tables import TableTransactionError
-
     steps = _first_steps(story.event.id, decision, now)
     rows = [*map(step_row, steps), *(route_row(story.event.id, route) for route in decision.routes)]
     reopen(story.event.id, now)
-    try:
-        _write_all("create", rows)
-    except TableTransactionError as error:
-        if not _is_conflict(error):
-            raise
-        raise ClaimLost(f"event {story.event.id} was routed by another worker") from None
+    if not ledger_writes.insert(rows):
+        raise ClaimLost(f"event {story.event.id} was routed by another worker")
     return [step for step in steps if step.state is State.READY]
 
 
@@ -154,26 +142,15 @@ def read(event_id: str) -> Story:
 
 
 def change(step: Step, state: State, now: datetime, *, then: Iterable[Step] = (), **changes: Any) -> Step:
-    """Move a step along an arrow, and in the same transaction insert the steps whose turn it makes.
+    """Move a step along an arrow, and insert with it, in one transaction, the steps whose turn it makes.
 
     Returns the step as it stands now. Raises ClaimLost if the row is not as it was read.
     """
-    from azure.core import MatchConditions
-    from azure.data.tables import TableTransactionError
-
     after = moved(step, now, state, **changes)
-    condition = {"mode": "replace", "etag": step.etag, "match_condition": MatchConditions.IfNotModified}
-    operations: list[Any] = [("update", step_row(after), condition)]
-    operations += [("create", step_row(new)) for new in then]
-    try:
-        replies = _write(operations)
-    except TableTransactionError as error:
-        if not _is_conflict(error):
-            raise
-        raise ClaimLost(f"step {step.id} was changed by another worker") from None
+    etag = ledger_writes.replace(step_row(after), step.etag, [step_row(new) for new in then])
     if state is not step.state:
         failures.note(after, now)
-    return msgspec.structs.replace(after, etag=str(replies[0]["etag"]))
+    return msgspec.structs.replace(after, etag=etag)
 
 
 def close(event_id: str) -> None:
@@ -194,10 +171,8 @@ def close(event_id: str) -> None:
 
 
 def _has_ended(event_id: str) -> bool:
-    try:
-        return read(event_id).has_ended
-    except UnknownStep:
-        return True  # forgotten
+    """The rows of its steps tell: a large event is not fetched from its blob for this."""
+    return all(row["state"] in ENDED for row in _query(event_id) if row["RowKey"].startswith("step:"))
 
 
 def open_events() -> Iterator[str]:
@@ -225,18 +200,9 @@ def forget(index_row: dict[str, Any]) -> None:
     for row in rows:
         if row.get("blob"):
             storage.delete_blob(row["blob"])
-    _write_all("delete", rows)
+    ledger_writes.delete(rows)
     close(event_id)
     storage.table(RECENT).delete_entity(index_row["PartitionKey"], index_row["RowKey"])
-
-
-def _write(operations: list[Any]) -> list[Any]:
-    return list(storage.creating(STEPS, lambda: storage.table(STEPS).submit_transaction(operations)))
-
-
-def _write_all(operation: str, rows: list[dict[str, Any]]) -> None:
-    for start in range(0, len(rows), TRANSACTION_ROWS):
-        _write([(operation, row) for row in rows[start : start + TRANSACTION_ROWS]])
 
 
 def _query(event_id: str) -> list[Any]:
@@ -245,24 +211,9 @@ def _query(event_id: str) -> list[Any]:
 
 def _complete(event_id: str, rows: list[dict[str, Any]]) -> None:
     """Write what is missing of an event whose rows did not fit one transaction when its first writer stopped."""
-    there = {row["RowKey"] for row in _query(event_id)}
-    if "event" in there:
-        return
-    from azure.core.exceptions import ResourceExistsError
-
-    for row in rows:
-        if row["RowKey"] not in there:
-            try:
-                storage.table(STEPS).create_entity(row)
-            except ResourceExistsError:
-                continue  # another worker completes it at the same time
-
-
-def _is_conflict(error: Any) -> bool:
-    return error.status_code in (409, 412) or error.error_code in (
-        "EntityAlreadyExists",
-        "UpdateConditionNotSatisfied",
-    )
+    there = {str(row["RowKey"]) for row in _query(event_id)}
+    if "event" not in there:
+        ledger_writes.complete(rows, there)
 
 
 def _open_key(event_id: str) -> tuple[str, str]:

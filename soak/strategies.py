@@ -34,7 +34,7 @@ class Mutation:
 
 
 _UPDATE = "attempt.connection.update_release_resource(update, attempt.options.project, release))"
-_MATCH = '{"mode": "replace", "etag": step.etag, "match_condition": MatchConditions.IfNotModified}'
+_MATCH = '{"mode": "replace", "etag": etag, "match_condition": MatchConditions.IfNotModified}'
 _RELEASE_PROBE = (
     '    """Return the release that an earlier attempt has made, finished if need be; None if it made none."""\n'
 )
@@ -67,7 +67,7 @@ STRATEGIES: dict[str, tuple[Mutation, ...]] = {
     "no-token": (Mutation(JOB_RUNS, '"idempotency_token": token', f'"idempotency_token": {_ANEW}'),),
     "no-name": _NO_NAME,  # another name each time, until the service is known to have taken one
     "no-mark": (Mutation(ROLLOUT, "if newer > self._time:", "if False:"),),
-    "no-if-match": (Mutation("shared/ledger.py", _MATCH, '{"mode": "replace"}'),),
+    "no-if-match": (Mutation("shared/ledger_writes.py", _MATCH, '{"mode": "replace"}'),),
     "no-lease": (
         Mutation(
             "handlers/run.py",

@@ -12,6 +12,7 @@ _STATE = re.compile(rb'"state": ?"(\w+)"')
 _PROGRESS = re.compile(rb'"progress": ?"(?!\{\}")')
 _QUEUES = {"events": "event queued", "steps": "pointer queued"}
 _QUEUED = re.compile(r"/(events|steps)/messages(?:\?|$)")
+_WRITTEN = re.compile(r"POST /.*/(\$batch|steps)$|PUT /.*/steps\(")  # several rows, or one alone
 _TAKEN = re.compile(r"/(events|steps)/messages/[^?]+\?popreceipt")
 
 STORAGE = (
@@ -53,7 +54,7 @@ _STATES = {
 
 def storage_window(method: str, path: str, body: bytes) -> str:
     """Name the moment of a request to the storage account."""
-    if method == "POST" and path.endswith("/$batch"):
+    if _WRITTEN.match(f"{method} {path}"):
         return _written(body)
     if method == "POST" and (queued := _QUEUED.search(path)):
         return _QUEUES[queued[1]]

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 import pytest
 from azure.storage.queue import QueueClient
+from requests import ConnectionError as NoReply
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import ProtocolError
 
 from shared.messages import StepMessage, decode_step_message
 
@@ -90,11 +92,12 @@ class Worker(threading.Thread):
 class Doors:
     """Where the SDKs go out. HTTP goes through, as long as the worker lives; the queue is one that needs no time.
 
-    `forgets_conditions` makes a storage of it that takes every write, whatever its If-Match says.
+    `forgets_conditions` makes a storage of it that takes every change of a step, whatever its If-Match says;
+    `loses_a_reply` makes it take the next change of a step that is written alone, and not answer.
     """
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.forgets_conditions = False
+        self.forgets_conditions = self.loses_a_reply = False
         through = HTTPAdapter.send
 
         def send(adapter: HTTPAdapter, request: PreparedRequest, *options: Any, **more: Any) -> Response:
@@ -103,7 +106,11 @@ class Doors:
                 worker.call(f"{request.method} {request.url}")
             if self.forgets_conditions:
                 _without_condition(request)
-            return through(adapter, request, *options, **more)
+            reply = through(adapter, request, *options, **more)
+            if self.loses_a_reply and request.method == "PUT" and "/steps(" in str(request.url):
+                self.loses_a_reply = False
+                raise NoReply(ProtocolError("Connection aborted."), request=request)
+            return reply
 
         patch.setattr(HTTPAdapter, "send", send)
         patch.setattr(QueueClient, "send_message", _queue)
@@ -124,6 +131,9 @@ def _acts(request: PreparedRequest) -> bool:
 
 
 def _without_condition(request: PreparedRequest) -> None:
+    """A step's row that is written alone has its condition among the headers, in a transaction it is in the body."""
+    if "/steps(" in str(request.url) and "If-Match" in request.headers:
+        request.headers["If-Match"] = "*"
     body = request.body.encode() if isinstance(request.body, str) else request.body
     if isinstance(body, bytes) and _CONDITION.search(body):
         request.body = _CONDITION.sub(b"If-Match: *", body)

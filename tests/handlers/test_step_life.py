@@ -16,6 +16,7 @@ from itertools import count, pairwise
 from typing import Any, TypeVar
 
 import pytest
+from azure.core.exceptions import ServiceResponseError
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -514,6 +515,21 @@ def test_a_reply_may_be_lost_while_lists_are_late(kind: str, system: System, doo
                 life.take_while_the_target_is_in_trouble(0, method, trouble, Fate())
                 life.promises_are_kept()
         life.teardown()
+
+
+def test_a_worker_does_not_take_its_own_claim_for_another_ones_when_the_reply_to_it_was_lost(
+    system: System, doors: Doors
+) -> None:
+    life = StepLife(system)
+    life.begin(kinds=["release"], lags=False)
+    [(_, pointer)] = life.pointers
+    doors.loses_a_reply = True
+    with pytest.raises(ServiceResponseError):  # so the host keeps the message, and gives it to another turn
+        life.take(0)
+    assert ledger.read(pointer.event_key).steps[pointer.step].state is State.RUNNING
+    life._point((life.now, pointer))
+    life.promises_are_kept()
+    life.teardown()
 
 
 def test_without_conditional_writes_something_would_be_done_twice(system: System, doors: Doors) -> None:

@@ -86,6 +86,18 @@ def test_an_event_that_was_half_written_when_its_worker_died_is_completed(
     assert texts(own_system) == [f"{text} 1" for text in MANY]
 
 
+def test_an_event_that_starts_nothing_is_kept_once_however_often_it_is_told(relay: Relay, model: str) -> None:
+    body = json.dumps(sender.databricks_stage_change(f"unrouted-{model}", "1", "Staging")).encode()
+    event = str(relay.databricks(body).json()["event"])
+    first = until(lambda: relay.story(event))
+    assert not first.routes
+    for _ in range(2):
+        assert relay.databricks(body).json()["event"] == event
+    until(lambda: relay.queued("events") == 0)
+    assert relay.story(event) == first
+    assert relay.events().count(event) == 1
+
+
 def test_the_row_of_a_step_tells_an_operator_what_to_look_for(relay: Relay, model: str) -> None:
     before = datetime.now(UTC) - timedelta(seconds=1)
     event = relay.stage_change(f"release-{model}")
