@@ -12,6 +12,7 @@ from typing import IO, NamedTuple, Protocol
 
 from shared import outbound, rest
 from shared.errors import PermanentFailure, TransientFailure
+from shared.sessions import new_session
 
 CHUNK = 1024 * 1024
 MAX_FILES = 1000
@@ -78,13 +79,12 @@ def files(folder: Folder, most: float) -> dict[str, int]:
 
 def fetch(folder: Folder, path: str, size: int, into: IO[bytes], renew: Renew) -> None:
     """Read a file of so many bytes. Raises a Failure, a TransientFailure if it is not so large."""
-    import requests
-
     where = folder.address(path)
     with (
         judged(where.service),
         outbound.going_to(where.url, f"where {path} is read") if where.is_signed else nullcontext(),
-        requests.get(
+        new_session() as session,
+        session.get(
             where.url, headers=where.headers, stream=True, timeout=rest.TIMEOUT_SECONDS, allow_redirects=False
         ) as got,
     ):

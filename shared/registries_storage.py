@@ -14,6 +14,7 @@ from typing import IO, Any
 from shared import outbound, rest
 from shared.errors import PermanentFailure
 from shared.registries_artifacts import Renew, Stream, judge, judged, parts
+from shared.sessions import new_session
 
 STORAGE = "the storage of Databricks"
 SIGNED = "the address that Databricks signed"
@@ -65,10 +66,8 @@ def _whole(send: Send, size: int, content: IO[bytes], renew: Renew) -> None:
 
 
 def _send(method: str, url: str, data: Any, headers: Mapping[str, str], query: Mapping[str, str], path: str) -> None:
-    import requests
-
-    with judged(STORAGE), outbound.going_to(url, SIGNED):
-        got = requests.request(
+    with judged(STORAGE), outbound.going_to(url, SIGNED), new_session() as session:
+        got = session.request(
             method, url, data=data, headers=headers, params=query, timeout=rest.TIMEOUT_SECONDS, allow_redirects=False
         )
         judge(got.status_code, got.headers, got.text, f"storing the artifact {path}", STORAGE)

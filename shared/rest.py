@@ -17,6 +17,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import AmbiguousFailure, Failure, PermanentFailure, TransientFailure
+from shared.sessions import new_session
 from shared.telemetry import span
 
 if TYPE_CHECKING:
@@ -70,9 +71,19 @@ def request(
     body = {"data": payload} if isinstance(payload, bytes) else {"json": payload}
     with span(f"{method} {service}", asks=True) as told:
         try:
-            with requests.request(
-                method, url, **body, headers=headers, params=params, timeout=timeout, allow_redirects=False, stream=True
-            ) as got:
+            with (
+                new_session() as session,
+                session.request(
+                    method,
+                    url,
+                    **body,
+                    headers=headers,
+                    params=params,
+                    timeout=timeout,
+                    allow_redirects=False,
+                    stream=True,
+                ) as got,
+            ):
                 text = _text(got)
         except (requests.RequestException, LocationValueError) as error:
             raise failure_of_error(error, method, service) from None

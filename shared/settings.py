@@ -79,6 +79,11 @@ def use_cache_folder(name: str, path: str) -> None:
     os.environ.setdefault(name, path)
 
 
+def variable(name: str) -> str:
+    """Return a variable that is no setting of this app but of the platform or a library, empty if it is not set."""
+    return os.environ.get(name, "")
+
+
 def is_loopback(url: str) -> bool:
     """Tell whether the URL's host is this machine."""
     return urlsplit(url).hostname in LOOPBACK

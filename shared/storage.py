@@ -13,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from shared.errors import SettingError
+from shared.sessions import client_options
 from shared.settings import storage_setting
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ FOR_EVER = -1  # the service's default is to drop a message after 7 days
 CONTAINER = "relay-events"
 # The SDK's own patience (15, 30, 60 s) outlasts a sender's; retries over minutes are the queue's work, not a call's.
 _TIMEOUTS: dict[str, Any] = {"connection_timeout": 5, "read_timeout": 15}  # storage that hangs hangs no function
-_PATIENCE: dict[str, Any] = {"retry_total": 2, "initial_backoff": 1, "increment_base": 2, **_TIMEOUTS}
+_PATIENCE: dict[str, Any] = {"retry_total": 2, "initial_backoff": 1, "increment_base": 2}
 
 
 def send(queue: str, text: str, delay: float = 0.0) -> None:
@@ -49,6 +50,7 @@ def queue(name: str) -> QueueClient:
     return _queue(name)
 
 
+@cache
 def table(name: str) -> TableClient:
     """Return the client of a table. Whoever writes first creates the table: see `creating`."""
     return _tables().get_table_client(name)
@@ -118,9 +120,9 @@ def read_blob_url(url: str) -> str:
     known = storage_setting()
     if known and url.startswith(_endpoint_of(known)):
         name = url[len(_endpoint_of(known)) :].strip("/").split("/", 1)
-        client = BlobClient.from_connection_string(known, container_name=name[0], blob_name=name[1], **_PATIENCE)
+        client = BlobClient.from_connection_string(known, container_name=name[0], blob_name=name[1], **_options())
     else:
-        client = BlobClient.from_blob_url(url, credential=None if "sig=" in url else credential(), **_PATIENCE)
+        client = BlobClient.from_blob_url(url, credential=None if "sig=" in url else credential(), **_options())
     return bytes(client.download_blob().readall()).decode()
 
 
@@ -130,16 +132,24 @@ def _endpoint_of(connection_string: str) -> str:
     return str(BlobServiceClient.from_connection_string(connection_string).url)
 
 
+def _options() -> dict[str, Any]:
+    return {**_PATIENCE, **_connection()}
+
+
+def _connection() -> dict[str, Any]:
+    return {**_TIMEOUTS, **client_options()}
+
+
 @cache
 def _queue(name: str) -> QueueClient:
     from azure.storage.queue import QueueClient, TextBase64EncodePolicy
 
     policy = TextBase64EncodePolicy()  # what the host's trigger expects by default
     if connection_string := storage_setting():
-        return QueueClient.from_connection_string(connection_string, name, message_encode_policy=policy, **_PATIENCE)
+        return QueueClient.from_connection_string(connection_string, name, message_encode_policy=policy, **_options())
     from shared.identity import credential
 
-    return QueueClient(_service_url("queue"), name, credential=credential(), message_encode_policy=policy, **_PATIENCE)
+    return QueueClient(_service_url("queue"), name, credential=credential(), message_encode_policy=policy, **_options())
 
 
 @cache
@@ -147,10 +157,10 @@ def _tables() -> TableServiceClient:
     from azure.data.tables import TableServiceClient
 
     if connection_string := storage_setting():
-        return TableServiceClient.from_connection_string(connection_string, retry_total=2, **_TIMEOUTS)
+        return TableServiceClient.from_connection_string(connection_string, retry_total=2, **_connection())
     from shared.identity import credential
 
-    return TableServiceClient(_service_url("table"), credential=credential(), retry_total=2, **_TIMEOUTS)
+    return TableServiceClient(_service_url("table"), credential=credential(), retry_total=2, **_connection())
 
 
 @cache
@@ -158,10 +168,10 @@ def _container() -> ContainerClient:
     from azure.storage.blob import ContainerClient
 
     if connection_string := storage_setting():
-        return ContainerClient.from_connection_string(connection_string, CONTAINER, **_PATIENCE)
+        return ContainerClient.from_connection_string(connection_string, CONTAINER, **_options())
     from shared.identity import credential
 
-    return ContainerClient(_service_url("blob"), CONTAINER, credential=credential(), **_PATIENCE)
+    return ContainerClient(_service_url("blob"), CONTAINER, credential=credential(), **_options())
 
 
 def _service_url(service: str) -> str:

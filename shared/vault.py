@@ -21,6 +21,7 @@ import msgspec
 
 from shared.errors import SecretUnusable, VaultUnavailable
 from shared.redaction import remember
+from shared.sessions import client_options
 from shared.settings import is_loopback, settings
 from shared.telemetry import span, tell
 
@@ -236,6 +237,7 @@ def _client() -> SecretClient:
         retry_total=1,
         retry_status=0,  # else the SDK sleeps for as long as Retry-After says, with a delivery in hand
         retry_backoff_factor=0.2,
+        **client_options(),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from typing import Any, get_args, get_type_hints
@@ -36,13 +36,27 @@ def target_module(name: str) -> Any:
     return import_module(f"{__name__}.{name}")
 
 
-@cache
-def rules_of_targets() -> dict[str, TargetRules]:
+class _Rules(Mapping[str, TargetRules]):
+    """Loads a target when it is asked for: a cold start pays for those that the routes name."""
+
+    def __getitem__(self, name: str) -> TargetRules:
+        return _rules(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(TARGETS)
+
+    def __len__(self) -> int:
+        return len(TARGETS)
+
+
+def rules_of_targets() -> Mapping[str, TargetRules]:
     """Return what a routes file may say of each target."""
-    return {name: _rules(target_module(name)) for name in TARGETS}
+    return _Rules()
 
 
-def _rules(module: Any) -> TargetRules:
+@cache
+def _rules(name: str) -> TargetRules:
+    module = target_module(name)
     secrets = frozenset(_secrets(module.Options))
     return TargetRules(module.Options, frozenset(module.TEMPLATED), secrets, getattr(module, "causes", None))
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,23 @@ def test_the_package_holds_the_app_and_nothing_else(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "infra.package", str(package)], cwd=ROOT, check=True, timeout=60)
     names = set(zipfile.ZipFile(package).namelist())
     assert {"host.json", "function_app.py", "requirements.txt", "routes.yaml", "handlers/receive.py"} <= names
-    assert {name.split("/")[0] for name in names if "/" in name} == {"handlers", "shared"}
-    assert not [name for name in names if name.endswith(".pyc") or "settings.json" in name]
+    assert {name.split("/")[0] for name in names if "/" in name} == {"handlers", "shared", "__pycache__"}
+    assert not [name for name in names if "settings.json" in name]
+    modules = {name for name in names if name.endswith(".py")}
+    assert {name for name in names if name.endswith(".pyc")} == {cache_from_source(name) for name in modules}
+
+
+def test_the_package_is_imported_as_compiled_unless_a_module_was_changed_since(tmp_path: Path) -> None:
+    package, app = tmp_path / "app.zip", tmp_path / "app"
+    subprocess.run([sys.executable, "-m", "infra.package", str(package)], cwd=ROOT, check=True, timeout=60)
+    zipfile.ZipFile(package).extractall(app)
+    (app / "shared" / "markers.py").write_text("changed = True\n")
+    code = "import shared.errors, shared.markers; print(shared.markers.changed)"
+    done = subprocess.run([sys.executable, "-Bvc", code], cwd=app, capture_output=True, text=True, check=True)
+    read = {line.split("'")[1] for line in done.stderr.splitlines() if "code object from" in line and "'" in line}
+    assert str(app / cache_from_source("shared/errors.py")) in read
+    assert str(app / cache_from_source("shared/markers.py")) not in read
+    assert done.stdout == "True\n"
 
 
 def test_the_same_tree_gives_the_same_package(tmp_path: Path) -> None:
