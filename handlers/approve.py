@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from urllib.parse import parse_qs
 
-import msgspec
-
 from handlers.asked import MAX_NAME, account_of, is_from_elsewhere, named
 from handlers.pages import Page, facts, note, page, text
 from handlers.targets.approval import Options, expiry
@@ -23,6 +21,7 @@ from shared.errors import ClaimLost, UnknownStep
 from shared.ledger import Story
 from shared.messages import StepMessage
 from shared.routes import matches
+from shared.shapes import converted
 from shared.steps import ENDED, State, Step
 from shared.telemetry import tell
 
@@ -107,7 +106,7 @@ def _wake(step: Step, now: datetime) -> list[StepMessage]:
 
 
 def _options(story: Story, step: Step) -> Options:
-    return msgspec.convert(plan_of(story, step).options, type=Options)
+    return converted(plan_of(story, step).options, Options)
 
 
 def _facts(story: Story, step: Step) -> str:

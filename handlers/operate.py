@@ -23,6 +23,7 @@ from handlers.turn import Clock
 from shared import ledger, recent
 from shared.errors import ClaimLost, NotNow, RoutesError, RoutesUnavailable, UnknownStep
 from shared.messages import StepMessage
+from shared.shapes import decoded
 from shared.steps import State
 
 
@@ -78,7 +79,7 @@ def replay_one(event_id: str, body: bytes, clock: Clock, by: str = "") -> Reply:
     """Replay one step of an event or, without `step`, all its steps in one of the `states`."""
 
     def replayed() -> Reply:
-        asked = msgspec.json.decode(body or b"{}", type=ReplayRequest)
+        asked = decoded(body or b"{}", ReplayRequest)
         if asked.force and not asked.step:
             raise ValueError("`force` is for one step: name it in `step`")
         if asked.routes:
@@ -94,7 +95,7 @@ def replay_many(body: bytes, clock: Clock, by: str = "") -> Reply:
     """Replay the steps in one of the `states` of all events `since` then, and events kept as poison since then."""
 
     def replayed() -> Reply:
-        asked = msgspec.json.decode(body or b"{}", type=ReplayRequest)
+        asked = decoded(body or b"{}", ReplayRequest)
         if asked.since is None or asked.step or asked.force:
             raise ValueError("give `since`, and neither `step` nor `force`")
         given = asked.since if asked.since.tzinfo else asked.since.replace(tzinfo=UTC)
@@ -112,7 +113,7 @@ def resolve(event_id: str, body: bytes, clock: Clock, by: str = "") -> Reply:
     """Note that a dead or parked step was done."""
 
     def resolved() -> Reply:
-        asked = msgspec.json.decode(body or b"{}", type=ResolveRequest)
+        asked = decoded(body or b"{}", ResolveRequest)
         return pointing(replay.resolve_step(event_id, asked.step, asked.outcome, clock, by))
 
     return answered(resolved)

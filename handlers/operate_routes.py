@@ -12,6 +12,7 @@ from handlers.turn import Clock
 from shared import brakes, storage
 from shared.errors import UnknownStep
 from shared.messages import STEPS_QUEUE, encode
+from shared.shapes import decoded
 
 
 class StopRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -41,7 +42,7 @@ def stop_route(route: str, body: bytes, clock: Clock) -> Reply:
     """Let the route's steps be parked instead of acting, within some seconds, for events under way as for new ones."""
 
     def stopped() -> Reply:
-        asked = msgspec.json.decode(body or b"{}", type=StopRequest)
+        asked = decoded(body or b"{}", StopRequest)
         if route not in {known.name for known in current_routes().routes}:
             raise UnknownStep(f"the routes file has no route {route!r}")
         brakes.stop_route(route, asked.reason[:500], clock())
@@ -54,7 +55,7 @@ def start_route(route: str, body: bytes, clock: Clock) -> Reply:
     """Let the route act again, within some seconds; replay what the stop has parked if asked to."""
 
     def started() -> Reply:
-        asked = msgspec.json.decode(body or b"{}", type=StartRequest)
+        asked = decoded(body or b"{}", StartRequest)
         stop = brakes.stopped_routes().get(route)
         if stop is None:
             raise UnknownStep(f"route {route!r} is not stopped")

@@ -18,6 +18,7 @@ from handlers.registry_facts import Snapshot
 from shared import storage
 from shared.errors import ClaimLost
 from shared.routes import Source
+from shared.shapes import decoded
 
 RECONCILED, LOOK = "reconciled", "look"
 CHUNK = 60_000  # a property holds 64 KiB
@@ -53,7 +54,7 @@ def partition_of(name: str, source: Source) -> str:
 def read_looks() -> dict[str, Look]:
     """Return how far each source was looked at, by its partition."""
     rows = storage.rows(RECONCILED, "PartitionKey eq @look", {"look": LOOK})
-    return {str(row["RowKey"]): msgspec.json.decode(row["look"], type=Look) for row in rows}
+    return {str(row["RowKey"]): decoded(row["look"], Look) for row in rows}
 
 
 def write_look(partition: str, look: Look) -> None:
@@ -118,7 +119,7 @@ def unpack(row: Mapping[str, Any]) -> Snapshot:
     """Return the snapshot of a row's columns."""
     names = sorted((name for name in row if name.startswith("facts")), key=lambda name: int(name[5:]))
     packed = b"".join(bytes(row[name]) for name in names)
-    return msgspec.json.decode(zlib.decompress(packed), type=Snapshot)
+    return decoded(zlib.decompress(packed), Snapshot)
 
 
 def _kept(row: Any) -> Kept:

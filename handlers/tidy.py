@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 
-import msgspec
-
 from handlers.current_registries import access_for
 from handlers.current_routes import current_routes
 from handlers.targets import target_module
 from shared import ledger
 from shared.errors import RelayError, UnknownStep
 from shared.routes import Routes, StepPlan
+from shared.shapes import converted
 from shared.steps import ENDED
 
 log = logging.getLogger("relay.prune")
@@ -26,7 +25,7 @@ def tidy() -> int:
     for plan in _plans(current_routes()):
         module = target_module(plan.target)
         try:
-            options = msgspec.convert(plan.options, type=module.Options)
+            options = converted(plan.options, module.Options)
             connection = module.connect(options, access_for())
             count += module.tidy(options, connection, is_needed)
         except RelayError as error:

@@ -12,6 +12,7 @@ from shared import approvals
 from shared.ledger import Story
 from shared.messages import EVENT_FIELDS, Event
 from shared.routes import STATUS, StepPlan, next_approval, status_plan
+from shared.shapes import converted
 from shared.steps import ENDED, State, Step
 from shared.templates import fill_all
 
@@ -36,7 +37,7 @@ def render(story: Story, step: Step, module: Any) -> Any:
     values = _Values(str, _values(story, step))
     options = {**_defaults(module), **plan_of(story, step).options}
     filled = {name: _filled(name, value, values, module) for name, value in options.items()}
-    return msgspec.convert(filled, type=module.Options)
+    return converted(filled, module.Options)
 
 
 def _defaults(module: Any) -> dict[str, str]:

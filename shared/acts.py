@@ -17,6 +17,7 @@ import msgspec
 
 from shared import storage
 from shared.messages import Event
+from shared.shapes import decoded
 
 ACTS = "acts"
 ACT_TYPES = ("model_version.created", "model_version.stage_changed", "model_version_alias.created")
@@ -124,7 +125,7 @@ def _read(key: str) -> tuple[Act, str]:
         row = storage.table(ACTS).get_entity(key, "act")
     except ResourceNotFoundError:
         return Act(), ""
-    return msgspec.json.decode(row["act"], type=Act), str(row.metadata["etag"])
+    return decoded(row["act"], Act), str(row.metadata["etag"])
 
 
 def _wrote(key: str, act: Act, etag: str, now: datetime) -> bool:

@@ -17,6 +17,7 @@ from shared.errors import SettingError, UnknownStep
 from shared.ledger import Story
 from shared.markers import sign
 from shared.settings import settings
+from shared.shapes import decoded
 from shared.steps import Step, new_step
 
 APPROVALS = "approvals"
@@ -70,7 +71,7 @@ def read_link(token: str, now: datetime) -> tuple[Story, Step]:
 def decision(step_key: str) -> Decision | None:
     """Return what was decided on a step, by its key; None while nothing was."""
     rows = storage.rows(APPROVALS, "PartitionKey eq @key", {"key": step_key})
-    return next((msgspec.json.decode(row["decision"], type=Decision) for row in rows), None)
+    return next((decoded(row["decision"], Decision) for row in rows), None)
 
 
 def decide(step_key: str, made: Decision) -> Decision:

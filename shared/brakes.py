@@ -19,6 +19,7 @@ from shared import storage
 from shared.ledger import Cause
 from shared.messages import Event
 from shared.routes import BUDGET_HOURS
+from shared.shapes import decoded
 
 SWITCHES, BUDGET, ECHOES = "switches", "budget", "echoes"
 BUDGET_WINDOW = timedelta(hours=BUDGET_HOURS)
@@ -87,7 +88,7 @@ def take_echo(key: str, event_id: str, now: datetime) -> Cause | None:
                 storage.table(ECHOES).update_entity(row, etag=etag, match_condition=MatchConditions.IfNotModified)
             except ResourceModifiedError:
                 continue  # another event has taken it
-        return msgspec.json.decode(row["cause"], type=Cause)
+        return decoded(row["cause"], Cause)
     return None
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from shared.errors import InvalidEvent
 from shared.messages import Event
+from shared.shapes import converted
 
 Body = TypeVar("Body")
 
@@ -42,7 +43,7 @@ class SourceKind:
 def shaped(value: Any, shape: type[Body]) -> Body:
     """Return parsed JSON as an instance of the shape. Raises InvalidEvent that names the field at fault."""
     try:
-        return msgspec.convert(value, type=shape)
+        return converted(value, shape)
     except msgspec.ValidationError as error:
         raise InvalidEvent(str(error)) from None
 

@@ -22,6 +22,7 @@ from shared.ledger_rows import MAX_COLUMN, event_of, event_row, route_row, step_
 from shared.ledger_writes import STEPS
 from shared.messages import Event
 from shared.routes import Route
+from shared.shapes import decoded
 from shared.steps import ENDED, State, Step, held, moved, new_step, status_step
 
 OPEN, RECENT = "open", "recent"
@@ -129,14 +130,14 @@ def read(event_id: str) -> Story:
         event = event_of(rows["event"])
     except ResourceNotFoundError:  # its blob goes before its rows
         raise unknown from None
-    routes = [msgspec.json.decode(row["route"], type=Route) for key, row in rows.items() if key.startswith("route:")]
+    routes = [decoded(row["route"], Route) for key, row in rows.items() if key.startswith("route:")]
     steps = [step_of(row) for key, row in rows.items() if key.startswith("step:")]
     return Story(
         event=event,
         routes={route.name: route for route in routes},
         steps={step.id: step for step in steps},
-        cause=msgspec.json.decode(rows["event"].get("cause") or b"null", type=Cause | None),
-        skipped=msgspec.json.decode(rows["event"].get("skipped") or b"{}", type=dict[str, str]),
+        cause=decoded(rows["event"]["cause"], Cause) if rows["event"].get("cause") else None,
+        skipped=decoded(rows["event"].get("skipped") or b"{}", dict[str, str]),
         trace=rows["event"].get("trace") or "",
     )
 

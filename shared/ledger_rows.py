@@ -12,6 +12,7 @@ import msgspec
 from shared import storage
 from shared.messages import Event, decode_event, encode_event
 from shared.routes import Route
+from shared.shapes import converted
 from shared.steps import State, Step
 
 MAX_COLUMN = 1000  # columns for a person's eyes and for filters; the whole text stands in `event`
@@ -74,4 +75,4 @@ def step_of(row: Any) -> Step:
     for name in ("due", "created", "claimed", "ended"):
         if name in values:
             values[name] = values[name].isoformat()
-    return msgspec.convert(values, type=Step)
+    return converted(values, Step)

@@ -6,6 +6,8 @@ import hashlib
 
 import msgspec
 
+from shared.shapes import decoded
+
 EVENTS_QUEUE = "events"
 STEPS_QUEUE = "steps"
 
@@ -101,7 +103,7 @@ def encode_event(event: Event) -> str:
 
 def decode_event(text: bytes | str) -> Event:
     """Return the event of a JSON text. Raises msgspec.DecodeError for anything else."""
-    return msgspec.json.decode(text, type=Event)
+    return decoded(text, Event)
 
 
 def encode(message: EventMessage | StepMessage) -> str:
@@ -111,12 +113,12 @@ def encode(message: EventMessage | StepMessage) -> str:
 
 def decode_event_message(body: bytes) -> EventMessage:
     """Return the message of a queue text. Raises msgspec.DecodeError for anything else."""
-    return msgspec.json.decode(_json_of(body), type=EventMessage)
+    return decoded(_json_of(body), EventMessage)
 
 
 def decode_step_message(body: bytes) -> StepMessage:
     """Return the pointer of a queue text. Raises msgspec.DecodeError for anything else."""
-    return msgspec.json.decode(_json_of(body), type=StepMessage)
+    return decoded(_json_of(body), StepMessage)
 
 
 def _json_of(body: bytes) -> bytes:

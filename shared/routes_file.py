@@ -16,6 +16,7 @@ from shared.routes_lines import Path, load_with_lines
 from shared.routes_registries import JOBS, check_loops, check_registries
 from shared.routes_rules import Problems, Rules, one_of
 from shared.settings import allowed_url
+from shared.shapes import converted
 
 Shape = TypeVar("Shape")
 
@@ -244,7 +245,7 @@ def convert(path: Path, body: Any, shape: type[Shape], problems: Problems) -> Sh
             problems.add((*path, key), f"unknown key: {one_of(known)} are known")
         body = {key: value for key, value in body.items() if key in known}
     try:
-        return msgspec.convert(body, type=shape)
+        return converted(body, shape)
     except (msgspec.ValidationError, ValueError) as error:
         match = _MSGSPEC_PATH.fullmatch(str(error))
         what, inner = (match["what"], match["path"] or "") if match else (str(error), "")

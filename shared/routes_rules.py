@@ -9,6 +9,7 @@ import msgspec
 
 from shared.attempts import Caused
 from shared.routes_lines import Lines, Path, dotted
+from shared.shapes import converted
 
 
 class TargetRules(msgspec.Struct, frozen=True):
@@ -33,7 +34,7 @@ class TargetRules(msgspec.Struct, frozen=True):
 
     def caused_by(self, options: Mapping[str, Any]) -> list[Caused]:
         """Return what a step with these options, as the file has them, causes in a registry."""
-        return self.causes(msgspec.convert(options, type=self.options)) if self.causes else []
+        return self.causes(converted(options, self.options)) if self.causes else []
 
 
 class Rules(msgspec.Struct, frozen=True):

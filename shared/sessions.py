@@ -72,6 +72,10 @@ def _trusting(bundle: str) -> SSLContext:
         context.load_verify_locations(capath=place)
     else:
         context.load_verify_locations(cafile=place)
+    # urllib3 sets the protocols for each connection anew, while others are begun with the same context: OpenSSL frees
+    # the list under their hands
+    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols = lambda alpn_protocols: None  # type: ignore[method-assign]
     return context
 
 

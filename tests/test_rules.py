@@ -83,6 +83,19 @@ HEAVY = ("azure.", "msrest", "requests", "urllib3", "yaml")
 
 
 @pytest.mark.parametrize("path", APP, ids=IDS)
+def test_shapes_alone_hands_shapes_to_msgspec(path: Path) -> None:
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    named = [(ast.unparse(call.func), [keyword.arg for keyword in call.keywords], len(call.args)) for call in calls]
+    wrong = [
+        name
+        for name, keywords, given in named
+        if name.startswith("msgspec.")
+        and (name.endswith(("convert", "Decoder")) or (name.endswith("decode") and (given > 1 or "type" in keywords)))
+    ]
+    assert bool(wrong) == (path.name == "shapes.py")
+
+
+@pytest.mark.parametrize("path", APP, ids=IDS)
 def test_heavy_packages_are_imported_where_they_are_used(path: Path) -> None:
     top = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
     names = [alias.name for node in top if isinstance(node, ast.Import) for alias in node.names]

@@ -16,6 +16,7 @@ from shared.attempts import Access
 from shared.errors import RelayError, SecretUnusable, TransientFailure, VaultUnavailable
 from shared.findings import Finding
 from shared.routes import Routes, StepPlan
+from shared.shapes import converted
 
 SHOWN = 2
 
@@ -37,7 +38,7 @@ class Case:
     def examine(self) -> Iterator[Finding]:
         """Yield what the target finds. Raises whatever it raises."""
         module = target_module(self.target)
-        options = msgspec.convert(self.options, type=module.Options)
+        options = converted(self.options, module.Options)
         for finding in module.examine(options, Access(_secret, registry_of)):
             yield msgspec.structs.replace(finding, check=f"{self.target} {finding.check}", subject=self.subject)
 

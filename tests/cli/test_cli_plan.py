@@ -41,7 +41,9 @@ def test_each_route_says_why_or_why_not_and_what_it_would_send() -> None:
     }
     assert "{failed.reason}" in release["on_failure"][0]["requests"][0]["body"]["text"]
     assert entries["run"] == {"route": "run", "matches": False, "because": "model is 'release-x', not 'run*'"}
-    assert entries["alias-run"]["because"] == "source is 'wine-dev', not 'models'"
+    assert entries["alias-run"]["because"] == (
+        "event is 'model_version.stage_changed', not 'model_version_alias.created'"
+    )
     assert [name for name, entry in entries.items() if entry["matches"]] == ["release"]
     shown = plan(*STAGED, "--model", "release-x")
     assert shown.status == 0
