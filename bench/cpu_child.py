@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import logging
 import sys
 import time
 from collections.abc import Callable
@@ -60,6 +61,8 @@ def main() -> None:
         if answer.status != status:
             raise RuntimeError(f"answered {answer.status}: {answer.body}")
 
+    # as in the worker, which hears all from INFO on and hands it to the host: that is the host's, and left out
+    logging.basicConfig(level=logging.INFO, handlers=[logging.NullHandler()])
     kinds: dict[str, Callable[[], None]] = {
         "bare": bare,
         "accepted": lambda: ask(good, 202),

@@ -167,5 +167,5 @@ def reports(quick: bool) -> list[Report]:
         if quick:
             paces = [Pace("idle", 3, 2.0), Pace("at 20/s", 20, 20.0)]
             return [run(system, contestants(system)[::2], rounds=1, paces=paces, killed=hasty(system)[:1])]
-        paces = [Pace("idle", 20, 0.5), Pace("at 20/s", 400, 20.0)]
+        paces = [Pace("idle", 20, 1.0), Pace("at 20/s", 400, 20.0)]
         return [run(system, contestants(system), rounds=3, paces=paces, killed=hasty(system))]

@@ -7,7 +7,7 @@ import os
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -47,6 +47,7 @@ DEAF = {
     for name in ("route_event", "run_step", "route_poisoned_event", "retry_poisoned_step", "sweep")
 }
 T = TypeVar("T")
+LOG_SHOWN = 6000  # characters
 
 
 def until(look: Callable[[], T | None], seconds: float = 40) -> T:
@@ -153,6 +154,16 @@ class Relay:
         """Put the time at which a step was due one minute back, as if that minute had passed."""
         due = datetime.now(UTC) - timedelta(minutes=1)
         self.table("steps").update_entity({"PartitionKey": event_id, "RowKey": f"step:{step}", "due": due})
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what the worker has said of late when a test fails that asks it."""
+    report = yield
+    asked = getattr(item, "funcargs", {}).get("relay")
+    if report.failed and isinstance(asked, Relay):
+        report.sections.append(("the worker's log", asked.worker.log()[-LOG_SHOWN:]))
+    return report
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
