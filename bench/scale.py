@@ -131,7 +131,9 @@ def neighbours(count: int, rate: float, kinds: Sequence[str] = tuple(NEIGHBOURS)
         report.rows.append((title, {key: Figure([each]) for key, each in values.items()}))
         if kind != "healthy":
             report.goal(f"beside {title}: p50 at most 1.5 times", p50 / first, p50 <= 1.5 * first)
-    report.notes.append("a slow target holds places of one instance (24 at once): when all are held, only more instances help")
+    report.notes.append(
+        "a slow target holds places of one instance (24 at once): when all are held, only more instances help"
+    )
     return report
 
 
