@@ -7,8 +7,6 @@ PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 RUNTIME := azure-functions-runtime==1.3.0
 ONCE ?=
 QUICKLY = $(if $(QUICK),--quick)
-# Some machines set it, and then each of the many processes here compiles all that it imports.
-unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help run wine test check docs pythons soak bench bench-pythons bench-peers bench-scale infra-check audit sbom deploy destroy clean
