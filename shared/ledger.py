@@ -247,4 +247,5 @@ def _recent_key(event: Event) -> tuple[str, str]:
 
 
 def _happened(event: Event) -> datetime:
-    return datetime.fromtimestamp(event.timestamp / 1000, UTC)
+    # tables hold no time before 1601, and their SDK reads back none before the year 1000
+    return datetime.fromtimestamp(max(event.timestamp, 0) / 1000, UTC)
