@@ -10,14 +10,12 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import datetime, timedelta
 
 import msgspec
 
-from shared import storage
+from shared import rows, storage
 from shared.messages import Event
-from shared.shapes import decoded
 
 ACTS = "acts"
 ACT_TYPES = ("model_version.created", "model_version.stage_changed", "model_version_alias.created")
@@ -52,7 +50,7 @@ class Act(msgspec.Struct, frozen=True):
     def window(self, event: Event) -> Window | None:
         """Return the window in which the reconciler has found what the event tells."""
         own = (each for each in self.windows if each.event == event.id)
-        return next(own, None) or next((each for each in self.windows if each.holds(_moment(event))), None)
+        return next(own, None) or next((each for each in self.windows if each.holds(event.happened)), None)
 
     def was_told(self, since: datetime) -> bool:
         """Tell whether a webhook has told of an act that is not older than that."""
@@ -63,16 +61,16 @@ def settle(address: str, event: Event, now: datetime) -> Window | None:
     """Note that the event was told; return the reconciler's window if it has found the same act before."""
 
     def told(act: Act) -> Act:
-        if act.window(event) or (act.told and act.told >= _moment(event)):
+        if act.window(event) or (act.told and act.told >= event.happened):
             return act
-        return msgspec.structs.replace(act, told=_moment(event))
+        return msgspec.structs.replace(act, told=event.happened)
 
-    return _changed(_key(address, event), told, now).window(event)
+    return _changed(address, event, told, now).window(event)
 
 
 def was_told(address: str, event: Event, since: datetime) -> bool:
     """Tell whether a webhook has told of the act since then."""
-    return _read(_key(address, event))[0].was_told(since)
+    return rows.read(ACTS, _key(address, event), "act", Act()).was_told(since)
 
 
 def reserve(address: str, event: Event, since: datetime, seen: datetime, now: datetime) -> bool:
@@ -87,7 +85,7 @@ def reserve(address: str, event: Event, since: datetime, seen: datetime, now: da
         kept = (each for each in act.windows if each.until > now - REMEMBERED)
         return msgspec.structs.replace(act, windows=(*kept, Window(event.id, since, seen, now)))
 
-    act = _changed(_key(address, event), reserved, now)
+    act = _changed(address, event, reserved, now)
     return any(each.event == event.id for each in act.windows)
 
 
@@ -99,49 +97,12 @@ def forget(before: datetime, limit: int) -> int:
     return len(old)
 
 
-def _key(address: str, event: Event) -> str:
+def _changed(address: str, event: Event, change: Callable[[Act], Act], now: datetime) -> Act:
+    return rows.change(ACTS, _key(address, event), "act", Act(), change, at=now)
+
+
+def _key(address: str, event: Event) -> rows.Key:
     """The source is part of it: two sources of one registry are told by webhooks of their own, and start routes of
     their own."""
     act = [event.source, address, event.type, event.model, event.version, event.to_stage, event.alias]
-    return hashlib.sha256(msgspec.json.encode(act)).hexdigest()
-
-
-def _moment(event: Event) -> datetime:
-    return datetime.fromtimestamp(event.timestamp / 1000, UTC)
-
-
-def _changed(key: str, change: Callable[[Act], Act], now: datetime) -> Act:
-    while True:
-        before, etag = _read(key)
-        after = change(before)
-        if after == before or _wrote(key, after, etag, now):
-            return after
-
-
-def _read(key: str) -> tuple[Act, str]:
-    from azure.core.exceptions import ResourceNotFoundError
-
-    try:
-        row = storage.table(ACTS).get_entity(key, "act")
-    except ResourceNotFoundError:
-        return Act(), ""
-    return decoded(row["act"], Act), str(row.metadata["etag"])
-
-
-def _wrote(key: str, act: Act, etag: str, now: datetime) -> bool:
-    """Write the row unless somebody has changed it since it was read."""
-    from azure.core import MatchConditions
-    from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
-
-    row: dict[str, Any] = {"PartitionKey": key, "RowKey": "act", "at": now, "act": msgspec.json.encode(act).decode()}
-    table = storage.table(ACTS)
-    try:
-        if etag:
-            table.update_entity(row, etag=etag, match_condition=MatchConditions.IfNotModified)
-        else:
-            storage.creating(ACTS, lambda: table.create_entity(row))
-    except (ResourceExistsError, ResourceModifiedError):
-        return False
-    except ResourceNotFoundError:  # forgotten meanwhile
-        return False
-    return True
+    return hashlib.sha256(msgspec.json.encode(act)).hexdigest(), "act"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -235,7 +235,7 @@ def _note_recent(event: Event) -> None:
         "PartitionKey": partition,
         "RowKey": row_key,
         "event": event.id,
-        "happened": _happened(event),
+        "happened": event.happened,
         "type": event.type,
         "model": event.model[:MAX_COLUMN],
     }
@@ -243,9 +243,4 @@ def _note_recent(event: Event) -> None:
 
 
 def _recent_key(event: Event) -> tuple[str, str]:
-    return _happened(event).date().isoformat(), f"{LAST_MOMENT - event.timestamp:016d}-{event.id}"
-
-
-def _happened(event: Event) -> datetime:
-    # tables hold no time before 1601, and their SDK reads back none before the year 1000
-    return datetime.fromtimestamp(max(event.timestamp, 0) / 1000, UTC)
+    return event.happened.date().isoformat(), f"{LAST_MOMENT - event.timestamp:016d}-{event.id}"

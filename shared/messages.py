@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -52,6 +53,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     comment: str = ""
     text: str = ""
     payload: str = ""
+
+    @property
+    def happened(self) -> datetime:
+        """When it happened; never before 1970: tables hold no time before 1601, and their SDK reads none before the
+        year 1000."""
+        return datetime.fromtimestamp(max(self.timestamp, 0) / 1000, UTC)
 
 
 PREFIX = "relay "

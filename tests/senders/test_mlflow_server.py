@@ -27,9 +27,12 @@ def acts(relay: Relay, tracking_uri: str, model: str) -> Any:
 
 
 def told(relay: Relay, model: str) -> dict[str, Story]:
-    """The stories of the model's events by event type, once all of them have ended."""
-    stories = [ledger.read(event_id) for event_id in relay.events()]
-    ours = {story.event.type: story for story in stories if story.event.model == model}
+    """The stories of the model's events by event type, once all of them have ended.
+
+    Other tests' webhooks at the same server tell other sources of the same acts.
+    """
+    events = [ledger.read(event_id) for event_id in relay.events()]
+    ours = {story.event.type: story for story in events if (story.event.source, story.event.model) == ("models", model)}
     return ours if len(ours) == 2 and all(story.has_ended for story in ours.values()) else {}
 
 
