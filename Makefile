@@ -32,13 +32,19 @@ docs: $(VENV)/.installed-run ## make docs/routes.md and docs/routes.schema.json 
 	@$(RUN) -m cli.reference > docs/routes.md.new && mv docs/routes.md.new docs/routes.md
 	@$(RUN) -m cli check --schema > docs/routes.schema.json.new && mv docs/routes.schema.json.new docs/routes.schema.json
 
+# Makes a target with each Python that this machine has, in a virtual environment of its own.
+# (1) the target, in which $$version stands for 3.11 and so on
+define with_each_python
+for version in 3.11 3.12 3.13; do \
+  python=$$(command -v python$$version); \
+  "$$python" --version >/dev/null 2>&1 || python=$$(ls -d "$$(pyenv root 2>/dev/null)"/versions/$$version.*/bin/python 2>/dev/null | tail -1); \
+  if [ -z "$$python" ]; then echo "no Python $$version here"; continue; fi; \
+  echo "Python $$version"; $(MAKE) --no-print-directory $(1) PYTHON="$$python" VENV=.venv-$$version || exit 1; \
+done
+endef
+
 pythons: ## run the tests with Python 3.11, 3.12 and 3.13, as far as this machine has them
-	@for version in 3.11 3.12 3.13; do \
-	  python=$$(command -v python$$version); \
-	  "$$python" --version >/dev/null 2>&1 || python=$$(ls -d "$$(pyenv root 2>/dev/null)"/versions/$$version.*/bin/python 2>/dev/null | tail -1); \
-	  if [ -z "$$python" ]; then echo "no Python $$version here"; continue; fi; \
-	  echo "Python $$version"; $(MAKE) --no-print-directory test PYTHON="$$python" VENV=.venv-$$version || exit 1; \
-	done
+	@$(call with_each_python,test)
 
 soak: $(VENV)/.installed-test ## kill and freeze workers at named moments for some minutes, count what came of it; the long tests
 	@$(RUN) -m soak.crash --events 400 --seed 1
@@ -48,12 +54,7 @@ bench: $(VENV)/.installed-bench ## measure cold start, cost per event, ingress, 
 	@$(RUN) -m bench $(QUICKLY)
 
 bench-pythons: ## make the virtual environments of Python 3.11 to 3.13 in which `make bench` measures the cold start, too
-	@for version in 3.11 3.12 3.13; do \
-	  python=$$(command -v python$$version); \
-	  "$$python" --version >/dev/null 2>&1 || python=$$(ls -d "$$(pyenv root 2>/dev/null)"/versions/$$version.*/bin/python 2>/dev/null | tail -1); \
-	  if [ -z "$$python" ]; then echo "no Python $$version here"; continue; fi; \
-	  $(MAKE) --no-print-directory .venv-$$version/.installed-run PYTHON="$$python" VENV=.venv-$$version || exit 1; \
-	done
+	@$(call with_each_python,.venv-$$version/.installed-run)
 
 bench-peers: $(VENV)/.installed-bench .venv-peers/.installed ## the same beside n8n, Node-RED and Debian's webhook (15 minutes and 2.7 GB of packages)
 	@$(RUN) -m bench others $(QUICKLY)

@@ -7,8 +7,6 @@ switched off, to a collector, and to Application Insights.
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -18,6 +16,7 @@ from typing import Any, NamedTuple
 from bench import deliveries
 from bench.contestants import ours
 from bench.outside import TARGETS, furnish, routes_here
+from bench.processes import told
 from bench.report import Report
 from bench.rounds import measure
 from local.system import System
@@ -100,32 +99,21 @@ def insights(system: System) -> dict[str, str]:
 
 
 def _once(start: Start, given: Any) -> dict[str, float]:
-    told = child(start, given)
-    laps: dict[str, float] = {name: told[name] for name in ("import", "index", "first 202") if name in told}
-    memory = {"MB": told["memory index" if "index" in told else "memory import"]}
-    if "first 202" in told:
-        memory["MB at 202"] = told["memory first 202"]
+    found = child(start, given)
+    laps: dict[str, float] = {name: found[name] for name in ("import", "index", "first 202") if name in found}
+    memory = {"MB": found["memory index" if "index" in found else "memory import"]}
+    if "first 202" in found:
+        memory["MB at 202"] = found["memory first 202"]
         laps["all to 202"] = sum(laps.values())
     return {**laps, **memory}
 
 
 def child(start: Start, given: Any) -> dict[str, float]:
     """Return what one start told of itself. Raises RuntimeError with its output if it failed."""
-    command = [start.python, "-m", "bench.cold_child", start.what]
-    done = subprocess.run(
-        command,
-        input=json.dumps(given),
-        cwd=ROOT,
-        env={**os.environ, **start.settings},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
+    laps: dict[str, float] = told(
+        "bench.cold_child", start.what, given=given, env=start.settings, timeout=120, python=start.python
     )
-    if done.returncode:
-        raise RuntimeError(f"{start.name} failed:\n{done.stderr[-3000:]}")
-    told: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return told
+    return laps
 
 
 def _given(system: System, prefix: str, count: int) -> list[dict[str, Any]]:

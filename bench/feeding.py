@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import threading
 import time
@@ -17,8 +15,8 @@ from typing import Self
 
 from bench import deliveries
 from bench.contestants import ours
+from bench.processes import told
 from local.system import System
-from local.worker import ROOT
 
 AT_ONCE = 50
 THREADS = 4
@@ -66,19 +64,8 @@ def _made(system: System, settings: Mapping[str, str], events: int) -> list[str]
     """The messages of as many deliveries, in the order of their models' numbers."""
     signed = deliveries.signed(system.secret(ours.SECRET), "one", events)
     given = [[{name.lower(): value for name, value in each.headers.items()}, each.body.decode()] for each in signed]
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.feeding"],
-        input=json.dumps(given),
-        cwd=ROOT,
-        env={**os.environ, **settings, "TELEMETRY": "host"},
-        capture_output=True,
-        text=True,
-        timeout=120 + events / 100,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"the messages could not be made:\n{done.stderr[-3000:]}")
-    messages: list[str] = json.loads(done.stdout.splitlines()[-1])
+    env = {**settings, "TELEMETRY": "host"}
+    messages: list[str] = told("bench.feeding", given=given, env=env, timeout=120 + events / 100)
     return messages
 
 

@@ -10,16 +10,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from urllib.parse import urlsplit
 
-ROOT = Path(__file__).resolve().parent.parent
+from bench.processes import told
+
 PATIENCE_SECONDS = 30.0
 
 
@@ -69,18 +68,7 @@ def run(
         "seconds": seconds,
         "rate": rate,
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.load"],
-        input=json.dumps(job),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=seconds + 2 * PATIENCE_SECONDS,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"the load generator failed:\n{done.stderr}")
-    return Measured(**json.loads(done.stdout))
+    return Measured(**told("bench.load", given=job, env={}, timeout=seconds + 2 * PATIENCE_SECONDS))
 
 
 class _Load:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
 
 from bench import deliveries
 from bench.contestants import ours
+from bench.processes import told
 from bench.report import Report
 from bench.rounds import Figure
 from local.system import System
-from local.worker import ROOT
 
 BARE, ACCEPTED, REFUSED = "HMAC and decode alone", "accepted delivery", "refused signature"
 NAMES = {"bare": BARE, "accepted": ACCEPTED, "refused": REFUSED}
@@ -44,20 +40,9 @@ def _measured(system: System, count: int, settings: Mapping[str, str]) -> dict[s
         "wrong": {"x-databricks-signature": deliveries.WRONG},
         "body": delivery.body.decode(),
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.cpu_child", str(count)],
-        input=json.dumps(given),
-        cwd=ROOT,
-        env={**os.environ, **system.environment(ours.ROUTES), **settings},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"the measurement failed:\n{done.stderr[-3000:]}")
-    told: dict[str, list[float]] = json.loads(done.stdout.splitlines()[-1])
-    return told
+    env = {**system.environment(ours.ROUTES), **settings}
+    measured: dict[str, list[float]] = told("bench.cpu_child", str(count), given=given, env=env, timeout=300)
+    return measured
 
 
 def reports(quick: bool) -> list[Report]:

@@ -3,22 +3,49 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import psutil
+
+from local.worker import ROOT
 
 START_SECONDS = 120.0
 
 
 class NotItsPortError(Exception):
     """Another process than the one that was started listens where the load would go, or nobody."""
+
+
+def told(
+    module: str, *arguments: str, given: Any, env: Mapping[str, str], timeout: float, python: str = sys.executable
+) -> Any:
+    """Run a module of ours as a child that reads JSON from its input and tells JSON in the last line of its output.
+
+    `env` comes on top of this process's; `timeout` in seconds. Raises RuntimeError with what it complained of.
+    """
+    done = subprocess.run(
+        [python, "-m", module, *arguments],
+        input=json.dumps(given),
+        cwd=ROOT,
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join([module, *arguments])} failed:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def free_port() -> int:
