@@ -19,7 +19,7 @@ from handlers.outcomes import note
 from handlers.targets import target_module
 from handlers.turn import Clock, Turn, point_to
 from shared import ledger, recent
-from shared.attempts import Succeeded
+from shared.attempts import LOOKS_AGAIN, Succeeded
 from shared.errors import NotNow, UnknownStep
 from shared.ledger import Story
 from shared.messages import StepMessage
@@ -114,25 +114,39 @@ def _found(story: Story, step_id: str) -> Step:
     return story.steps[step_id]
 
 
+def look_again(event_id: str, step_id: str, why: str, clock: Clock) -> StepMessage | None:
+    """Let a step that has succeeded see that what it has made still stands; return the pointer, None in other states.
+
+    Its target finds LOOKS_AGAIN in its progress. Raises UnknownStep, NotNow, ClaimLost.
+    """
+    step = _found(ledger.read(event_id), step_id)
+    if step.state is not State.SUCCEEDED:
+        return None
+    return _reopened(step, State.READY, clock, f"looks again: {why}", progress={**step.progress, LOOKS_AGAIN: True})
+
+
 def _replay(step: Step, force: bool, clock: Clock, by: str = "") -> StepMessage:
     if step.state not in ENDED:
         raise NotNow(f"step {step.id} is {step.state}: it is still under way")
     if step.state in (State.SUCCEEDED, State.SUPERSEDED) and not force:
         raise NotNow(f"step {step.id} is {step.state}: only `force` does it once more")
+    if force:
+        again: dict[str, Any] = {"replays": step.replays + 1, "progress": {}, "claimed": None, "ref": "", "link": ""}
+        return _reopened(step, State.READY, clock, _told("replayed by force", by), **again)
+    if step.claimed and _can_be_asked(step):
+        # the target is asked first; once is enough if the last attempt is longer ago than it takes to settle
+        settled = step.ended is not None and (clock() - step.ended).total_seconds() > settings().settle_seconds
+        return _reopened(step, State.IN_DOUBT, clock, _told("replayed", by), misses=int(settled))
+    return _reopened(step, State.READY, clock, _told("replayed", by))
+
+
+def _reopened(step: Step, state: State, clock: Clock, why: str, **changes: Any) -> StepMessage:
     now = clock()
     ledger.reopen(step.event_id, now)
     fresh: dict[str, Any] = {"attempts": 0, "due": now, "ended": None, "reopened": step.reopened + 1}
-    if force:
-        again: dict[str, Any] = {"replays": step.replays + 1, "progress": {}, "claimed": None, "ref": "", "link": ""}
-        ledger.change(step, State.READY, now, **fresh, **again, reason=_told("replayed by force", by))
-    elif step.claimed and _can_be_asked(step):
-        # the target is asked first; once is enough if the last attempt is longer ago than it takes to settle
-        settled = step.ended is not None and (now - step.ended).total_seconds() > settings().settle_seconds
-        ledger.change(step, State.IN_DOUBT, now, **fresh, misses=int(settled), reason=_told("replayed", by))
-    else:
-        ledger.change(step, State.READY, now, **fresh, reason=_told("replayed", by))
+    ledger.change(step, state, now, **fresh, **changes, reason=why)
     ledger.reopen(step.event_id, now)  # once more: whoever saw the former end may have closed it in between
-    line = f"step {step.id} of event {step.event_id} is replayed{' by force' if force else ''}"
+    line = f"step {step.id} of event {step.event_id} is {why}"
     tell("replay", line, event=step.event_id, route=step.route, step=step.id, target=step.target)
     return point_to(step)
 

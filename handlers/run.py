@@ -10,7 +10,8 @@ import logging
 
 from handlers.echoes import expect_echoes
 from handlers.gates import check_gates
-from handlers.outcomes import check_delay, end, follow_up, give_up, hold, is_exhausted, note, retry, supersede
+from handlers.give_way import give_way
+from handlers.outcomes import check_delay, end, follow_up, give_up, hold, is_exhausted, note, retry
 from handlers.switches import why_stopped
 from handlers.turn import Clock, Turn, point_later
 from shared import ledger
@@ -104,7 +105,7 @@ def _act_if_allowed(turn: Turn) -> list[StepMessage]:
     try:
         check_gates(turn)
     except Superseded as gone:
-        return supersede(turn, str(gone))
+        return give_way(turn, gone)
     except PermanentFailure as failure:
         return end(turn, State.DEAD, failure)
     except Failure as failure:
@@ -125,6 +126,8 @@ def _act(turn: Turn) -> list[StepMessage]:
     )
     try:
         return note(turn, turn.ask(turn.module.start))
+    except Superseded as gone:
+        return give_way(turn, gone)
     except PermanentFailure as failure:
         return end(turn, State.DEAD, failure)
     except TransientFailure as failure:
@@ -138,6 +141,8 @@ def _check(turn: Turn) -> list[StepMessage]:
     try:
         turn.prepare()
         return note(turn, turn.ask(turn.module.check))
+    except Superseded as gone:
+        return give_way(turn, gone)
     except PermanentFailure as failure:
         return end(turn, State.DEAD, failure)
     except Failure as failure:  # asking changes nothing at the target: an unclear answer is as good as none
@@ -153,6 +158,8 @@ def _clear_doubt(turn: Turn) -> list[StepMessage]:
         if not hasattr(turn.module, "probe"):
             return _without_probe(turn, doubt)
         answer = turn.ask(turn.module.probe)
+    except Superseded as gone:
+        return give_way(turn, gone)
     except Failure as failure:
         _tell_of_probe(turn, "failed")
         return _stay_in_doubt(turn, failure)

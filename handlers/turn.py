@@ -25,6 +25,7 @@ from shared.errors import (
     RoutesUnavailable,
     SecretUnusable,
     SettingError,
+    Superseded,
     TransientFailure,
     VaultUnavailable,
 )
@@ -32,6 +33,7 @@ from shared.ledger import Story
 from shared.markers import marker
 from shared.messages import STEPS_QUEUE, StepMessage, encode
 from shared.redaction import redacted
+from shared.settings import settings
 from shared.steps import State, Step
 from shared.telemetry import dimensions_of, span, tell
 
@@ -89,14 +91,14 @@ class Turn:
             raise TransientFailure(str(error)) from None
 
     def ask(self, call: Callable[[Attempt], Any]) -> Any:
-        """Let the target's function do its work. Raises a Failure, or ClaimLost.
+        """Let the target's function do its work. Raises a Failure, Superseded or ClaimLost.
 
         What a target or its SDK raises unforeseen is a fault of ours: nobody knows what was done.
         """
         try:
             with span(f"{call.__name__} {self.step.target}"):
                 return call(self._attempt())
-        except (Failure, ClaimLost):
+        except (Failure, Superseded, ClaimLost):
             raise
         except Exception as error:
             # the error may quote what a service has echoed; indented, no line of it looks like one of the log's own
@@ -104,10 +106,17 @@ class Turn:
             log.error("step %s of event %s failed unforeseen\n%s", self.step.id, self.step.event_id, trace)
             raise AmbiguousFailure(f"unforeseen {type(error).__name__}: {error}") from error
 
+    def _saved_at_once(self, progress: dict[str, Any]) -> bool:
+        """Save progress; tell whether that took so little time that the claim can be relied on."""
+        begun = self.clock()
+        self.move(self.step.state, progress={**self.step.progress, **progress})
+        return self.clock() - begun < timedelta(seconds=settings().step_lease_seconds / 2)
+
     def _attempt(self) -> Attempt:
         def save(progress: dict[str, Any]) -> None:
             try:
-                self.move(self.step.state, progress={**self.step.progress, **progress})
+                while not self._saved_at_once(progress):  # this process stood still: another may have taken over since
+                    log.info("step %s of event %s: its row is written once more", self.step.id, self.step.event_id)
             except ClaimLost as lost:
                 winner = ledger.read(self.step.event_id).steps[self.step.id]
                 raise ClaimLost(str(lost), winner.progress) from None

@@ -5,7 +5,7 @@ take placeholders, each with what makes a value from outside safe for it), and t
 life:
 
     connect(options, access) -> Any      credentials, before the claim; fails with TransientFailure, PermanentFailure
-    start(attempt) -> Answer             acts; fails with any Failure
+    start(attempt) -> Answer             acts; fails with any Failure, or Superseded; so do check and probe
     check(attempt) -> Answer             only if `start` answers Waiting: asks how the long operation stands
     probe(attempt) -> Answer | None      only if the target can be asked: was it done? None = not to be found
     tidy(options, connection, is_needed) -> int    only if a crash can leave something behind: takes it away, daily
@@ -23,6 +23,9 @@ from typing import Any
 
 from shared.registries import Registry
 from shared.settings import allowed_url
+
+LOOKS_AGAIN = "looks-again"
+"""In a step's progress: it has succeeded before, and is to put right what an older event may have done since then."""
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,16 @@ class PermanentFailure(Failure):
 
 
 class Superseded(RelayError):
-    """The registry has moved on since the event: what the step would do is not wanted any more."""
+    """The registry has moved on since the event: what the step would do is not wanted any more.
+
+    `look_again` are the steps of the newer event, each as an event id / step id, that have to see that what they have
+    made still stands: a request of this step may have come after theirs.
+    """
+
+    def __init__(self, reason: str, look_again: Sequence[str] = ()) -> None:
+        super().__init__(redacted(reason))
+        self.reason = redacted(reason)
+        self.look_again = tuple(look_again)
 
 
 class AmbiguousFailure(Failure):

@@ -40,13 +40,15 @@ ARROWS: dict[State, frozenset[State]] = {
     # RUNNING -> RUNNING notes progress without giving up the claim
     State.RUNNING: frozenset(
         {State.RUNNING, State.SUCCEEDED, State.WAITING, State.RETRY, State.DEAD, State.IN_DOUBT, State.PARKED}
+        | {State.SUPERSEDED}  # a newer event has come to the same place
     ),
-    State.WAITING: frozenset({State.WAITING, State.SUCCEEDED, State.DEAD}),
+    State.WAITING: frozenset({State.WAITING, State.SUCCEEDED, State.DEAD, State.SUPERSEDED}),
     # IN_DOUBT -> SUPERSEDED when it was not done, and the registry has moved on meanwhile
     State.IN_DOUBT: frozenset(State) - {State.READY},
     # the arrows of operators: replay (IN_DOUBT where the target can be asked what was done before) and resolve
     State.PARKED: frozenset({State.READY, State.IN_DOUBT, State.SUCCEEDED}),
     State.DEAD: frozenset({State.READY, State.IN_DOUBT, State.SUCCEEDED}),
+    # by force; or since an older event's request may have come later
     State.SUCCEEDED: frozenset({State.READY}),
     State.SUPERSEDED: frozenset({State.READY}),
 }

@@ -25,15 +25,15 @@ ENDED = ("succeeded", "superseded", "parked", "dead")
 
 @dataclass
 class History:
-    """The findings, by model: each event has a model of its own. The first seven are violations of the promise."""
+    """The findings, by model: each event has a model of its own. The first six are violations of the promise."""
 
     lost: list[str] = field(default_factory=list)  # answered 202, not in the ledger
     stranded: list[str] = field(default_factory=list)  # a step has not ended, or has no successor
     repeated: list[str] = field(default_factory=list)  # an effect that came twice
     hollow: list[str] = field(default_factory=list)  # a step has succeeded, and the target knows nothing of it
     unasked: list[str] = field(default_factory=list)  # something was started for no accepted event
-    set_back: list[str] = field(default_factory=list)  # an older event's model over a newer one's
     outdated: list[str] = field(default_factory=list)  # what an endpoint serves in the end, not the newest
+    set_back: list[str] = field(default_factory=list)  # an older model over a newer one, until that was put again
     guarded: list[str] = field(default_factory=list)  # a start more, which the target's own protection makes harmless
     told_again: list[str] = field(default_factory=list)  # a chat message more: at least once is its promise
     started: list[str] = field(default_factory=list)  # the effects that came, however often
@@ -45,7 +45,7 @@ class History:
     @property
     def violations(self) -> dict[str, list[str]]:
         """What may not be, by its name; empty if the promise was kept."""
-        names = ("lost", "stranded", "repeated", "hollow", "unasked", "set_back", "outdated")
+        names = ("lost", "stranded", "repeated", "hollow", "unasked", "outdated")
         return {name: getattr(self, name) for name in names if getattr(self, name)}
 
 

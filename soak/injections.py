@@ -11,6 +11,9 @@ from soak.windows import ASKED, STORAGE, TARGETS
 
 KILLS = ("kill before", "kill after")
 QUEUES = ("event queued", "pointer queued")
+PUTS = ("endpoint put", "deployment put")
+PUT_SECONDS = 1.8
+"""By how much a PUT comes late at most: nothing but SETTLE_SECONDS tells for how long one whose sender has died may."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,13 @@ def every_injection(chance: random.Random) -> list[Injection]:
     kinds += [(window, action) for window in ("claim", "draft recorded") for action in ("freeze", *KILLS)]
     kinds += [(window, "kill after") for window in TARGETS]
     chance.shuffle(kinds)
-    return [Injection(window, action, round(chance.uniform(2, 12), 1)) for window, action in kinds]
+    return [Injection(window, action, _seconds(window, action, chance)) for window, action in kinds]
+
+
+def _seconds(window: str, action: str, chance: random.Random) -> float:
+    if action == "late" and window in PUTS:
+        return round(chance.uniform(0.1, PUT_SECONDS), 1)
+    return round(chance.uniform(2, 12), 1)
 
 
 class Plan:

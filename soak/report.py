@@ -30,7 +30,7 @@ def tell(soak: Soak) -> None:
     print(f"  extra       {len(history.repeated)} starts, {len(history.guarded)} starts that were harmless, ", end="")
     print(f"{len(history.told_again)} messages")
     print(f"  lost {len(history.lost)}, stranded {len(history.stranded)}, hollow {len(history.hollow)}, ", end="")
-    print(f"unasked {len(history.unasked)}, set back {len(history.set_back)}, outdated {len(history.outdated)}")
+    print(f"unasked {len(history.unasked)}, outdated {len(history.outdated)}; set back {len(history.set_back)}")
     print(f"  slowest     {history.slowest[1]}")
     for name, found in {**history.violations, "not done": history.reasons, "other": sender.other}.items():
         for line in found[:SHOWN]:

@@ -1,7 +1,8 @@
 """What was rolled out on Azure ML, by the requests that the stand-in has taken, in the order in which it took them.
 
-A PUT that changes nothing is no start: that is what a PUT by name is worth. A PUT of an older event's model over a
-newer one, or traffic that goes back to one, is what the high-water mark is there to prevent.
+The same PUT again is no other start, even if something else stood there in between: that is what a PUT by name is
+worth. A PUT of an older event's model over a newer one, or traffic that goes back to one, is what the high-water mark
+is there to prevent, or, where the PUT was under way when the newer event came, to have put right.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Rollouts:
         self.set_back: list[str] = []
         self.shifts: dict[str, int] = defaultdict(int)
         self._told = told
+        self._bodies: dict[str, list[tuple[str, str, Any]]] = defaultdict(list)
         self._standing: dict[tuple[str, str], Any] = {}
         self._serving: dict[str, str] = {}
         for call in calls:
@@ -46,10 +48,10 @@ class Rollouts:
 
     def _take_deployment(self, endpoint: str, name: str, body: Any) -> None:
         model, before = _model(body), self._model_at(endpoint, name)
-        if self._standing.get((endpoint, name)) == body:
-            self.starts[model].append(self.starts[model][-1])
-            return
-        self.starts[model].append(f"{endpoint}/{name}, change {len(self.starts[model]) + 1}")
+        known = self._bodies[model]
+        if (endpoint, name, body) not in known:
+            known.append((endpoint, name, body))
+        self.starts[model].append(f"{endpoint}/{name}, body {known.index((endpoint, name, body)) + 1}")
         self._standing[endpoint, name] = body
         self._compare(f"at {endpoint}/{name}", before, model)
 

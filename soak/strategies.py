@@ -13,6 +13,7 @@ PIPELINE = "handlers/targets/azure_devops_pipeline.py"
 JOB_RUNS = "shared/databricks_runs.py"
 DEPLOYMENT = "handlers/targets/azure_ml_deployment.py"
 ROLLOUT = "handlers/azure_ml/rollout.py"
+NEWEST = "shared/newest.py"
 PARTS = ("function_app.py", "host.json", "handlers", "shared")
 
 
@@ -66,7 +67,7 @@ STRATEGIES: dict[str, tuple[Mutation, ...]] = {
     "no-draft-no-probe": _NO_DRAFT + _NO_PROBE,
     "no-token": (Mutation(JOB_RUNS, '"idempotency_token": token', f'"idempotency_token": {_ANEW}'),),
     "no-name": _NO_NAME,  # another name each time, until the service is known to have taken one
-    "no-mark": (Mutation(ROLLOUT, "if newer > self._time:", "if False:"),),
+    "no-mark": (Mutation(NEWEST, "return self.event ==", "return True or self.event =="),),
     "no-if-match": (Mutation("shared/ledger_writes.py", _MATCH, '{"mode": "replace"}'),),
     "no-lease": (
         Mutation(

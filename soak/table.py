@@ -13,7 +13,7 @@ from soak.kinds import PROTECTION, target_of
 if TYPE_CHECKING:
     from soak.crash import Soak
 
-PROMISES = ("lost", "stranded", "hollow", "unasked", "set_back", "outdated")
+PROMISES = ("lost", "stranded", "hollow", "unasked", "outdated", "set_back")
 LEGEND = """For each target: extra starts, to how many that had to be, and in brackets those more that the target's own
 protection has made harmless. For chat: messages more."""
 

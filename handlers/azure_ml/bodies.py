@@ -25,12 +25,12 @@ def marked(attempt: Attempt) -> dict[str, str]:
 
 
 def dated(options: Options) -> dict[str, str]:
-    """Return the tags of an endpoint: which event it has taken, and of when that is (its high-water mark)."""
+    """Return the tags of an endpoint: which event has changed it last, and of when that is."""
     return {EVENT: options.event, TIME: options.event_time}
 
 
 def mark(resource: Mapping[str, Any]) -> int:
-    """Return the time of the newest event that an endpoint has taken, in milliseconds; 0 if it bears none."""
+    """Return the time of the event that a deployment is of, in milliseconds; 0 if it bears none."""
     text = azure_ml.tags(resource).get(TIME, "")
     return int(text) if text.isascii() and text.isdigit() else 0
 
@@ -46,7 +46,7 @@ def new_endpoint(options: Options, location: str, compute: str) -> dict[str, Any
 
 
 def taken_over(options: Options, endpoint: Mapping[str, Any], compute: str) -> dict[str, Any]:
-    """Return the body of an endpoint as it is, but for its high-water mark and, if it has none, its compute."""
+    """Return the body of an endpoint as it is, but for the event's tags and, if it has none, its compute."""
     body = azure_ml.writable(endpoint)
     body["tags"] = {**azure_ml.tags(endpoint), **dated(options)}
     if compute:
@@ -54,9 +54,13 @@ def taken_over(options: Options, endpoint: Mapping[str, Any], compute: str) -> d
     return body
 
 
-def shifted(endpoint: Mapping[str, Any], name: str, percent: int) -> dict[str, Any]:
-    """Return the body of an endpoint as it is, but for its traffic. A deployment has live or mirrored traffic."""
+def shifted(options: Options, endpoint: Mapping[str, Any], name: str, percent: int) -> dict[str, Any]:
+    """Return the body of an endpoint as it is, but for the event's tags and its traffic.
+
+    A deployment has live or mirrored traffic.
+    """
     body = azure_ml.writable(endpoint)
+    body["tags"] = {**azure_ml.tags(endpoint), **dated(options)}
     body["properties"]["traffic"] = azure_ml.shares(azure_ml.traffic(endpoint), name, percent)
     mirrored = body["properties"].get("mirrorTraffic") or {}
     if name in mirrored:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from handlers.azure_ml import bodies
 from handlers.azure_ml.options import Options
-from shared import azure_ml, rest
+from shared import azure_ml, newest, rest
 from shared import azure_resource_manager as arm
 from shared.attempts import Attempt, Waiting
-from shared.errors import PermanentFailure
+from shared.errors import PermanentFailure, Superseded
 from shared.settings import settings
 
 
@@ -34,6 +35,26 @@ class Operations:
     progress: dict[str, Any]
     model: str
 
+    def give_way(self) -> Waiting | None:
+        """Return None if no newer event has come to the endpoint. Else wait until nothing of this one's is to come.
+
+        Raises Superseded then. Whatever has come late, the newer event's steps put right when they look again: they
+        have ended before, so that none has looked for the last time before it came.
+        """
+        mark = newest.take(
+            self._place, int(self._options.event_time), self.attempt.step, decides=self._options.traffic is not None
+        )
+        if mark.is_of(self.attempt.step):
+            return None
+        why = f"endpoint {self._options.endpoint} has taken a newer event, {mark.event} of {_told(mark.time)}"
+        if not self.progress["begun"]:
+            raise Superseded(why)
+        if len(self.progress["begun"]) > len(self.progress["accepted"]) and self._is_unsettled():
+            return self.waiting(f"{why}; what was begun before may still come")
+        if newest.is_under_way(mark):
+            return self.waiting(f"{why}, which is under way")
+        raise Superseded(why, [f"{mark.event}/{name}" for name in mark.steps])
+
     def waiting(self, outcome: str, check_in: float = 0.0) -> Waiting:
         """Return that it goes on. Raises PermanentFailure when it has taken too long."""
         if time.time() - self.progress["since"] > self._options.wait_minutes * 60:
@@ -49,6 +70,14 @@ class Operations:
     def _options(self) -> Options:
         options: Options = self.attempt.options
         return options
+
+    def _has_last_word(self) -> bool:
+        """Tell whether no later step of the event decides the endpoint's traffic."""
+        return newest.find(self._place).last_word == self.attempt.step.partition("/")[2]
+
+    @property
+    def _place(self) -> str:
+        return f"{self._workspace.id}/{self._path()}".lower()
 
     @property
     def _workspace(self) -> azure_ml.Workspace:
@@ -73,7 +102,10 @@ class Operations:
         return time.time() - float(self.progress["begun_at"]) < settings().settle_seconds
 
     def _begin(self, part: str, send: Callable[[], rest.Reply]) -> Waiting:
-        """Note what is about to be begun, so that of two workers one stops here; then begin it."""
+        """Note what is about to be begun, so that of two workers one stops here; then begin it. Raises Superseded."""
+        overtaken = self.give_way()
+        if overtaken is not None:
+            return overtaken
         before = self.progress["begun"]
         if before[-1:] == [part] and part not in self.progress["accepted"] and self._is_unsettled():
             return self.waiting(f"whether {part} of {self._options.endpoint} was begun is not known yet")
@@ -86,4 +118,11 @@ class Operations:
             return self.waiting(f"{busy} ({arm.error_of(reply.json())})", rest.retry_after(reply.headers))
         self.progress["accepted"] = [*self.progress["accepted"], part]
         self.progress["operation"] = azure_ml.operation(reply)
+        overtaken = self.give_way()  # asked by whoever has sent it: who stood still meanwhile has lost its claim
+        if overtaken is not None:
+            return overtaken
         return self.waiting(f"{part} of {self._options.endpoint} is under way", rest.retry_after(reply.headers))
+
+
+def _told(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")

@@ -1,20 +1,19 @@
 """A rollout of a model version on an Azure ML online endpoint: one operation at a time, until nothing is missing.
 
-Every look begins with what stands at the service: the endpoint with its high-water mark, the deployment with its
-marker, the traffic, the deployment that served before. What is missing first is begun, and its operation waited for.
-So a lost reply, a second worker and one that was stopped all come to the same: look again, begin what is missing.
+Every look begins with what stands at the service: the endpoint, the deployment with its marker, the traffic, the
+deployment that served before. What is missing first is begun, and its operation waited for. So a lost reply, a second
+worker and one that was stopped all come to the same: look again, begin what is missing.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from handlers.azure_ml import bodies
 from handlers.azure_ml.operations import Operations
 from shared import azure_ml
 from shared import azure_resource_manager as arm
-from shared.attempts import Answer, Succeeded, Waiting
+from shared.attempts import LOOKS_AGAIN, Answer, Succeeded, Waiting
 from shared.azure_ml import FAILED, UNDER_WAY
 from shared.errors import PermanentFailure
 
@@ -29,7 +28,6 @@ class Rollout(Operations):
         endpoint = self._get()
         if endpoint is None:
             return self._create_endpoint()
-        self._refuse_to_go_back(endpoint)
         for part in (self._endpoint, self._deployment, self._traffic, self._previous):
             waiting = part(endpoint)
             if waiting is not None:
@@ -40,35 +38,13 @@ class Rollout(Operations):
         """Tell whether the service has what an earlier attempt has begun last. Raises a Failure."""
         if self.progress["begun"][-1:] == ["endpoint"]:
             endpoint = self._get()
-            return endpoint is not None and (bodies.mark(endpoint) == self._time or _is_busy(endpoint))
+            return endpoint is not None
         deployment = self._get(self.progress["deployment"]) if self.progress["deployment"] else None
         return deployment is not None and self._is_ours(deployment) and azure_ml.state(deployment) not in FAILED
 
-    @property
-    def _time(self) -> int:
-        return int(self._options.event_time)
-
-    def _refuse_to_go_back(self, endpoint: dict[str, Any]) -> None:
-        newer = bodies.mark(endpoint)
-        if newer > self._time:
-            times = f"of {_told(newer)}: not going back to that of {_told(self._time)}"
-            left = self._left(endpoint)
-            raise PermanentFailure(f"endpoint {self._options.endpoint} has taken a newer event, {times}{left}")
-
-    def _left(self, endpoint: dict[str, Any]) -> str:
-        """Tell of a deployment of ours that came after the newer event's, under way when it was overtaken: a PUT that
-        holds only if nothing has changed is not to be had there."""
-        name = self.progress["deployment"]
-        serves = bool(name and self.model and azure_ml.traffic(endpoint).get(name))
-        deployment = self._get(name) if serves else None
-        if not (deployment and self._is_ours(deployment)):
-            return ""
-        newer = azure_ml.tags(endpoint).get(bodies.EVENT, "")
-        return f"; deployment {name} is this event's all the same: unless it is replaced soon, replay event {newer}"
-
     def _is_overtaken(self, deployment: dict[str, Any]) -> bool:
         """Tell whether it is of an older event of ours, put by a worker that was late: then ours is put once more."""
-        return bodies.MARKER in azure_ml.tags(deployment) and bodies.mark(deployment) < self._time
+        return bodies.MARKER in azure_ml.tags(deployment) and bodies.mark(deployment) < int(self._options.event_time)
 
     def _create_endpoint(self) -> Waiting:
         options = self._options
@@ -80,7 +56,7 @@ class Rollout(Operations):
         return self._put("endpoint", bodies.new_endpoint(options, location, self._compute_id()))
 
     def _endpoint(self, endpoint: dict[str, Any]) -> Waiting | None:
-        """Wait until the endpoint is at rest, and give it our mark: from then on no older event comes through."""
+        """Wait until the endpoint is at rest, and on its compute."""
         name, failed = self._options.endpoint, azure_ml.state(endpoint) in FAILED
         if _is_busy(endpoint):
             return self.waiting(f"endpoint {name} is {azure_ml.state(endpoint).lower()}")
@@ -88,11 +64,11 @@ class Rollout(Operations):
             raise PermanentFailure(f"endpoint {name} has failed{_why(endpoint)}")
         present = str(azure_ml.properties(endpoint).get("compute") or "")
         lacks = bool(self._options.compute) and not present
-        if bodies.mark(endpoint) == self._time and not lacks and not failed:
-            return None
         compute = self._compute_id()
         if compute and present and present.lower() != compute.lower():
             raise PermanentFailure(f"endpoint {name} is on another compute: {present}")
+        if not (lacks or failed):
+            return None
         return self._put("endpoint", bodies.taken_over(self._options, endpoint, compute))
 
     def _compute_id(self) -> str:
@@ -143,12 +119,14 @@ class Rollout(Operations):
 
     def _traffic(self, endpoint: dict[str, Any]) -> Waiting | None:
         percent, name, present = self._options.traffic, self.progress["deployment"], azure_ml.traffic(endpoint)
+        if self.progress.get(LOOKS_AGAIN) and not self._has_last_word():
+            return None  # a later step of the same event has shifted it on
         if percent is None or present.get(name, 0) == azure_ml.shares(present, name, percent)[name]:
             return None
         if "traffic" in self.progress["accepted"]:  # the service is known to show it late
             return self.waiting(f"endpoint {self._options.endpoint} does not show its new traffic yet")
         self.progress["previous"] = [other for other, share in present.items() if share and other != name]
-        return self._put("traffic", bodies.shifted(endpoint, name, percent))
+        return self._put("traffic", bodies.shifted(self._options, endpoint, name, percent))
 
     def _previous(self, _endpoint: dict[str, Any]) -> Waiting | None:
         for name in [] if self._options.keep_previous else self.progress["previous"]:
@@ -176,7 +154,3 @@ def _why(resource: dict[str, Any]) -> str:
     url = azure_ml.operation_of(resource)
     error = arm.standing(url).error if url else ""
     return f": {error}" if error else ""
-
-
-def _told(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")

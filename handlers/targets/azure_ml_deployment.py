@@ -1,10 +1,9 @@
 """Azure ML: rolls a model version out on an online endpoint, managed or on an attached Kubernetes cluster (AKS).
 
 Registers the model if asked to, makes the endpoint if it is missing, puts the deployment, shifts the traffic. All are
-put by name and looked for before they are put: the deployment's tags bear the marker, the endpoint's the time of the
-newest event that it has taken, and no older event begins behind it. What an older one had under way when it was
-overtaken may still come: the newer one puts its own again, or else the older one ends with what to do. Without `model`
-and `register` it shifts traffic only.
+put by name and looked for before they are put: the deployment's tags bear the marker. The ledger keeps which event is
+the endpoint's newest; an older one begins nothing behind it. What it had under way when it was overtaken may still
+come: it waits for that, and the newer one puts its own again. Without `model` and `register` it shifts traffic only.
 Contract: Microsoft.MachineLearningServices, see shared/azure_ml.py.
 """
 
@@ -81,10 +80,14 @@ def examine(options: Options, access: Access) -> Iterator[Finding]:
 
 def start(attempt: Attempt) -> Answer:
     """Register the model, and begin what is missing first."""
-    rollout = _rollout(attempt, fresh_progress())
-    if attempt.progress:  # what an earlier attempt has begun is no longer ours to wait for
-        attempt.save(rollout.progress)
+    rollout = _rollout(attempt, {**fresh_progress(), **attempt.progress})
     with _linked(rollout.link):
+        overtaken = rollout.give_way()
+        if overtaken is not None:
+            return overtaken
+        rollout.progress.update(fresh_progress())
+        if attempt.progress:  # what an earlier attempt has begun is no longer ours to wait for
+            attempt.save(rollout.progress)
         _register(attempt)
         return rollout.advance()
 
@@ -115,6 +118,9 @@ def check(attempt: Attempt) -> Answer:
     """Return how the rollout stands; begin the next operation once one is over. Raises a Failure."""
     rollout = _rollout(attempt, attempt.progress)
     with _linked(rollout.link):
+        overtaken = rollout.give_way()
+        if overtaken is not None:
+            return overtaken
         if rollout.progress["operation"]:
             standing = arm.standing(rollout.progress["operation"])
             part = rollout.progress["begun"][-1]
@@ -129,6 +135,9 @@ def check(attempt: Attempt) -> Answer:
 def probe(attempt: Attempt) -> Answer | None:
     """Return that it goes on if the service has what was begun last; None if it has not."""
     rollout = _rollout(attempt, {**fresh_progress(), **attempt.progress})
+    overtaken = rollout.give_way()
+    if overtaken is not None:
+        return overtaken
     if not rollout.progress["begun"] or not rollout.stands():
         return None
     kept = {name: rollout.progress[name] for name in ("deployment", "previous")}

@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from handlers.turn import Turn
 from local import sender
 from local.system import System
+from shared import ledger
+from shared.attempts import Attempt
+from shared.errors import ClaimLost
 from shared.messages import StepMessage, encode
 from shared.steps import State, Step
 from tests.conftest import IMPATIENT, Relay, until
@@ -46,6 +51,40 @@ def states(row: dict[str, Any]) -> list[str]:
     """The states that a row has been in, each one's repetitions left out."""
     found = [moment["state"] for moment in json.loads(row["history"])]
     return [state for index, state in enumerate(found) if index == 0 or found[index - 1] != state]
+
+
+# A worker that stands still
+
+
+def test_a_worker_that_stood_still_as_it_noted_its_progress_lets_the_one_that_took_over_go_on(
+    relay: Relay, model: str
+) -> None:
+    event = relay.stage_change(f"release-{model}")
+    step = relay.ended(event).steps[RELEASE]
+    now, progress = datetime.now(UTC), [{"part": 1}, {"part": 2}]
+
+    def clock() -> datetime:
+        row = ledger.read(event).steps[RELEASE]
+        if row.progress.get("part") != 2:
+            return now
+        if row.fence == step.fence:
+            ledger.change(row, State.IN_DOUBT, now, fence=row.fence + 1, progress={"part": 3})
+        return now + timedelta(hours=1)
+
+    ready = ledger.change(step, State.READY, now, progress={})
+    turn = Turn(ledger.read(event), ready, clock)
+    turn.move(State.RUNNING, due=now)
+    told: list[Any] = []
+
+    def act(attempt: Attempt) -> None:
+        for part in progress:
+            attempt.save(part)
+            told.append(part)
+
+    with pytest.raises(ClaimLost) as lost:
+        turn.ask(act)
+    assert told == progress[:1]
+    assert lost.value.progress == {"part": 3}
 
 
 # One route and the others

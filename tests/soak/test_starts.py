@@ -54,6 +54,12 @@ def test_a_put_that_changes_something_and_one_under_another_name_are_other_start
     assert len(set(changed.starts["deploy-old"])) == len(set(elsewhere.starts["deploy-old"])) == 2
 
 
+def test_a_model_that_is_put_again_over_one_that_came_late_is_no_other_start() -> None:
+    found = Rollouts([put("blue", "deploy-new"), put("blue", "deploy-old"), put("blue", "deploy-new")], TOLD)
+    assert [len(found.starts["deploy-new"]), len(set(found.starts["deploy-new"]))] == [2, 1]
+    assert len(found.set_back) == 1
+
+
 def test_an_older_model_over_a_newer_one_is_a_step_back() -> None:
     forward = Rollouts([put("blue", "deploy-old"), put("blue", "deploy-new")], TOLD)
     back = Rollouts([put("blue", "deploy-new"), put("blue", "deploy-old")], TOLD)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,8 +21,10 @@ from handlers.targets import rules_of_targets
 from local.azure_ml import AzureML
 from local.azure_ml_model import Deployment, Endpoint, Workspace
 from local.azure_resource_manager import error_body
-from shared.attempts import Access, Answer, Attempt, Succeeded, Waiting
-from shared.errors import AmbiguousFailure, ClaimLost, PermanentFailure, RoutesError, TransientFailure
+from shared import newest, storage
+from shared.attempts import LOOKS_AGAIN, Access, Answer, Attempt, Succeeded, Waiting
+from shared.errors import AmbiguousFailure, ClaimLost, PermanentFailure, RoutesError, Superseded, TransientFailure
+from shared.markers import RELAY
 from shared.routes_file import parse_routes
 from shared.routes_rules import Rules
 from shared.steps import State
@@ -30,7 +33,7 @@ from tests.conftest import Relay, until
 NAME = "azure_ml_deployment"
 PLACE = {"subscription": "00000000-1111-2222-3333-444444444444", "resource_group": "models", "workspace": "quality"}
 WINE = {**PLACE, "endpoint": "wine", "model": "azureml:wine:1", "instance_type": "Standard_DS3_v2"}
-TOLD = {"version": "1", "source": "wine-dev", "source_model": "wine", "event": "e" * 64}
+TOLD = {"version": "1", "source": "wine-dev", "source_model": "wine"}
 PUT_DEPLOYMENT = r"/deployments/\w+$"
 STUDIO = "https://ml.azure.com/endpoints/realtime/"
 
@@ -38,10 +41,11 @@ STUDIO = "https://ml.azure.com/endpoints/realtime/"
 class Rollout:
     """One step, as its worker drives it: `progress` is what its row in the ledger keeps."""
 
-    def __init__(self, marker: str = "a", event_time: int = 1000, **options: Any) -> None:
-        merged = {**WINE, **TOLD, "event_time": str(event_time), **options}
+    def __init__(self, marker: str = "a", event_time: int = 1000, *, step: str = "wine.deploy", **options: Any) -> None:
+        merged = {**WINE, **TOLD, "event": marker * 64, "event_time": str(event_time), **options}
         self.options = msgspec.convert(merged, Options)
         self.marker, self.progress = marker * 32, dict[str, Any]()
+        self.step = f"{marker * 64}/{step}"
         self.saved: Callable[[], None] = lambda: None
 
     def attempt(self) -> Attempt:
@@ -57,7 +61,7 @@ class Rollout:
             options=self.options,
             connection=connection,
             key="k" * 64,
-            step="wine/deploy",
+            step=self.step,
             marker=self.marker,
             progress=dict(self.progress),
             started=now,
@@ -104,6 +108,8 @@ def ml(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> Iterator[AzureML]:
     monkeypatch.setattr(ml, "seconds", 0.0)
     ml.workspaces.clear()
     ml.starts.clear()
+    for mark in storage.rows(RELAY, "PartitionKey eq @newest", {"newest": "newest"}):
+        storage.table(RELAY).delete_entity(mark["PartitionKey"], mark["RowKey"])
     yield ml
     ml.failures.clear()
     ml.arm.faults.clear()
@@ -127,6 +133,12 @@ def deployment(workspace: Workspace, name: str) -> Deployment:
 
 def puts(ml: AzureML, path: str) -> int:
     return len(ml.arm.faults.calls("PUT", path))
+
+
+def overtaken(work: Callable[[], object]) -> Superseded:
+    with pytest.raises(Superseded) as caught:
+        work()
+    return caught.value
 
 
 def failed(work: Callable[[], object]) -> PermanentFailure:
@@ -207,6 +219,34 @@ def test_a_hostile_model_name_ends_the_step_with_its_reason(
     assert not workspace.endpoints
 
 
+def test_a_deployment_of_an_older_event_that_comes_after_the_newer_has_ended_is_put_right(
+    relay: Relay, ml: AzureML, workspace: Workspace, model: str
+) -> None:
+    workspace.add_compute("cluster", namespace="models")
+    step = f"aml-on-kubernetes.{NAME}"
+    fault = ml.arm.faults.add("PUT", PUT_DEPLOYMENT, slow=6)
+    older = relay.stage_change(f"aml-aks-{model}", "1")
+    until(lambda: fault.times == 0)
+    late = ml.arm.faults.calls("PUT", PUT_DEPLOYMENT)[-1]
+    newer = relay.stage_change(f"aml-aks-{model}", "2")
+    assert relay.ended(newer).steps[step].state is State.SUCCEEDED
+    assert not late.committed
+
+    given_way = relay.ended(older).steps[step]
+    assert (given_way.state, given_way.attempts) == (State.SUPERSEDED, 1)
+    assert given_way.reason.startswith(f"endpoint aml-aks has taken a newer event, {newer} of ")
+    until(lambda: relay.ended(newer).steps[step].reopened)
+    looked = relay.ended(newer).steps[step]
+    assert looked.state is State.SUCCEEDED
+    [why] = [moment.note for moment in looked.history if moment.note.startswith("looks again")]
+    assert why == f"looks again: step {step} of event {older}, which is older, may have acted after it"
+    served = workspace.endpoints["aml-aks"].deployments["blue"]
+    assert served.body["properties"]["model"].endswith("/wine/versions/2")
+    assert len({start.marker for start in ml.starts}) == 2
+    assert len(ml.starts) == 3, "the newer one's, the older one's that was late, and the newer one's again"
+    assert not [message for message in relay.system.chat.messages if model in message.text]
+
+
 # look after look
 
 
@@ -265,25 +305,99 @@ def test_the_same_rollout_again_finds_everything_and_begins_nothing(ml: AzureML,
     assert puts(ml, "onlineEndpoints") == before
 
 
-def test_an_older_event_is_refused_and_nothing_is_changed(ml: AzureML, workspace: Workspace) -> None:
+def test_an_older_event_is_superseded_and_nothing_is_changed(ml: AzureML, workspace: Workspace) -> None:
     Rollout(event_time=1_700_000_002_000).finish()
     before = puts(ml, "onlineEndpoints")
-    failure = failed(Rollout("b", 1_700_000_001_000, model="azureml:wine:2").start)
-    assert failure.reason == (
-        "endpoint wine has taken a newer event, of 2023-11-14T22:13:22.000+00:00: "
-        "not going back to that of 2023-11-14T22:13:21.000+00:00"
-    )
-    assert failure.link.startswith(STUDIO)
+    gone = overtaken(Rollout("b", 1_700_000_001_000, model="azureml:wine:2").start)
+    newer = f"{'a' * 64} of 2023-11-14T22:13:22.000+00:00"
+    assert (gone.reason, gone.look_again) == (f"endpoint wine has taken a newer event, {newer}", ())
     assert puts(ml, "onlineEndpoints") == before
 
 
-def test_a_rollout_that_is_overtaken_by_a_newer_event_does_not_shift_the_traffic(workspace: Workspace) -> None:
+def test_of_two_events_of_the_same_moment_one_alone_is_the_newer(ml: AzureML, workspace: Workspace) -> None:
+    Rollout("b", 1000).finish()
+    before = puts(ml, "onlineEndpoints")
+    assert "has taken a newer event" in overtaken(Rollout("a", 1000, model="azureml:wine:2").start).reason
+    assert puts(ml, "onlineEndpoints") == before
+    Rollout("c", 1000, model="azureml:wine:2").finish()
+    assert deployment(workspace, "blue").body["properties"]["model"].endswith("/wine/versions/2")
+
+
+def test_a_rollout_that_is_overtaken_shifts_no_traffic_and_has_the_newer_one_look_again(workspace: Workspace) -> None:
     older = Rollout(deployment="auto", traffic=100)
     older.under_way("deployment of wine is under way")
     Rollout("b", 2000, deployment="auto", traffic=100, model="azureml:wine:2").finish()
-    assert "has taken a newer event" in failed(older.check).reason
+    gone = overtaken(older.check)
+    assert gone.look_again == (f"{'b' * 64}/wine.deploy",)
     [(name, _)] = endpoint(workspace).traffic.items()
     assert deployment(workspace, name).body["properties"]["model"].endswith("/wine/versions/2")
+
+
+def test_what_an_overtaken_rollout_has_begun_unheard_is_waited_for_before_the_newer_one_looks_again(
+    ml: AzureML, workspace: Workspace
+) -> None:
+    older = Rollout()
+    older.under_way("endpoint of wine is under way")
+    ml.arm.faults.add("PUT", PUT_DEPLOYMENT, status=503)
+    with pytest.raises(AmbiguousFailure):
+        older.check()
+    Rollout("b", 2000, model="azureml:wine:2").finish()
+    older.progress["begun_at"] = time.time() + 60
+    for look in (older.probe, older.check, older.start):
+        answer = look()
+        assert isinstance(answer, Waiting)
+        assert answer.outcome.endswith("; what was begun before may still come")
+    older.progress["begun_at"] -= 120
+    assert overtaken(older.probe).look_again == (f"{'b' * 64}/wine.deploy",)
+
+
+def test_a_rollout_that_is_overtaken_right_before_it_puts_something_puts_nothing(
+    ml: AzureML, workspace: Workspace
+) -> None:
+    Rollout("c", 1).finish()
+    before = len(ml.starts)
+    older = Rollout("a", 1000, model="azureml:wine:2")
+    fault = ml.arm.faults.add("GET", "/deployments/blue$", slow=1)
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(older.start)
+        until(lambda: fault.times == 0)
+        newest.take(f"{workspace.id}/onlineEndpoints/wine".lower(), 2000, "b/wine.deploy", decides=False)
+        assert "has taken a newer event" in overtaken(slow.result).reason
+    assert len(ml.starts) == before
+
+
+def test_a_rollout_that_is_overtaken_as_it_puts_something_has_the_newer_one_look_again_at_once(
+    ml: AzureML, workspace: Workspace
+) -> None:
+    Rollout("c", 1).finish()
+    fault = ml.arm.faults.add("PUT", PUT_DEPLOYMENT, slow=1)
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(Rollout("a", 1000, model="azureml:wine:2").start)
+        until(lambda: fault.times == 0)
+        newest.take(f"{workspace.id}/onlineEndpoints/wine".lower(), 2000, "b/wine.deploy", decides=False)
+        assert overtaken(slow.result).look_again == ("b/wine.deploy",)
+
+
+def test_who_looks_again_puts_its_deployment_again_and_leaves_the_traffic_to_the_last_step_of_its_event(
+    ml: AzureML, workspace: Workspace
+) -> None:
+    Rollout("a", 1, deployment="blue", traffic=100).finish()
+    canary: dict[str, Any] = {"deployment": "green", "model": "azureml:wine:2"}
+    tenth, whole = Rollout("b", 2, traffic=10, **canary), Rollout("b", 2, step="wine.all", traffic=100, **canary)
+    tenth.finish()
+    whole.finish()
+    late = bodies.new_deployment(Rollout("a", 1).attempt(), "/models/wine/versions/1", "westeurope")
+    deployment(workspace, "green").body.update(late)
+    for step in (tenth, whole):
+        step.progress[LOOKS_AGAIN] = True
+        step.finish()
+    assert deployment(workspace, "green").body["properties"]["model"].endswith("/wine/versions/2")
+    assert endpoint(workspace).traffic == {"blue": 0, "green": 100}
+    endpoint(workspace).traffic = {"blue": 100}
+    tenth.finish()
+    assert endpoint(workspace).traffic == {"blue": 100}
+    whole.finish()
+    assert endpoint(workspace).traffic == {"blue": 0, "green": 100}
 
 
 def test_traffic_is_given_by_percent_and_the_others_keep_their_proportions(workspace: Workspace) -> None:
@@ -425,15 +539,6 @@ def test_a_deployment_of_an_older_event_that_comes_late_is_put_over_again(worksp
     assert deployment(workspace, "blue").body["properties"]["model"].endswith("/wine/versions/2")
 
 
-def test_an_older_event_whose_deployment_serves_behind_the_newer_one_says_which_event_to_replay(
-    workspace: Workspace,
-) -> None:
-    older = Rollout("a", 1000, deployment="blue", traffic=100)
-    older.finish()
-    endpoint(workspace).body["tags"].update({"relay-event-time": "2000", "relay-event": "f" * 64})
-    assert failed(older.check).reason.endswith(f"unless it is replaced soon, replay event {'f' * 64}")
-
-
 def test_a_failed_deployment_is_put_once_more_when_the_step_is_replayed(ml: AzureML, workspace: Workspace) -> None:
     ml.failures["deployment"] = ("ImageBuildFailure", "conda failed")
     rollout = Rollout()
@@ -448,6 +553,7 @@ def test_a_failed_change_is_told_with_the_services_words_though_its_reply_was_lo
 ) -> None:
     Rollout().finish()
     ml.failures["deployment"] = ("OutOfCapacity", "none left")
+    ml.arm.faults.add("PUT", PUT_DEPLOYMENT, status=409, body=error_body("Conflict", "busy"))
     ml.arm.faults.add("PUT", PUT_DEPLOYMENT, before=False, drop=True)
     rollout = Rollout("b", 2000, model="azureml:wine:2")
     rollout.start()
