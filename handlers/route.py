@@ -10,6 +10,7 @@ from handlers.decide import decide
 from handlers.reconcile_same import same_act
 from handlers.turn import point_to
 from shared import ledger, storage
+from shared.beside import beside
 from shared.errors import RoutesError, RoutesUnavailable, SettingError
 from shared.messages import (
     EVENTS_QUEUE,
@@ -46,7 +47,8 @@ def _route(event: Event, blob: str, message: bytes, now: datetime) -> list[StepM
         storage.send(EVENTS_QUEUE, message.decode(), ROUTES_RETRY_SECONDS)
         return []
     event, blob, moment = same_act(routes, event, blob, now)
-    decision = decide(routes, event, moment)
+    with beside(lambda: ledger.announce(event, now, opens=bool(routes.matching(event)))):
+        decision = decide(routes, event, moment)
     steps = ledger.record(event, blob, decision, now, traceparent())
     routes_named = ", ".join(route.name for route in decision.routes) or "no route"
     tell(

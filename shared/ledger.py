@@ -69,19 +69,26 @@ class Decision(msgspec.Struct, frozen=True):
     cause: Cause | None = None
 
 
+def announce(event: Event, now: datetime, *, opens: bool) -> None:
+    """Put an event on the index of all events and, if it may start routes, on the sweeper's list: before `record`.
+
+    Whatever `record` then leaves undone, its message brings again, and the list leads the sweeper to it.
+    """
+    _note_recent(event)
+    if opens:
+        reopen(event.id, now)
+
+
 def record(event: Event, blob: str, decision: Decision, now: datetime, trace: str = "") -> list[Step]:
     """Write an event with the first step of each of its routes, unless it is known; `trace` is a W3C traceparent.
 
-    Returns the steps that nobody has claimed yet: those just written or, if the event is known, those whose pointers
-    may have been lost.
+    It has been announced before. Returns the steps that nobody has claimed yet: those just written or, if the event is
+    known, those whose pointers may have been lost.
     """
     steps = _first_steps(event.id, decision, now)
     rows = [*map(step_row, steps), *(route_row(event.id, route) for route in decision.routes)]
     # last: where it stands, all stands
     rows.append({**event_row(event, blob, decision.cause, decision.skipped), "trace": trace})
-    _note_recent(event)
-    if steps:
-        reopen(event.id, now)
     if not ledger_writes.insert(rows):
         _complete(event.id, rows)
         known = read(event.id)
