@@ -32,12 +32,15 @@ def test_what_fails_beside_fails_the_block() -> None:
 def test_the_error_of_the_block_is_told_once_what_was_beside_it_is_over() -> None:
     goes_on, over = threading.Event(), list[bool]()
 
-    def fail() -> None:
+    def fail_beside() -> None:
         goes_on.wait(10)
         over.append(True)
         raise ValueError("beside")
 
-    with pytest.raises(KeyError, match="block"), beside(fail):
+    def fail() -> None:
         goes_on.set()
         raise KeyError("block")
+
+    with pytest.raises(KeyError, match="block"), beside(fail_beside):
+        fail()
     assert over
