@@ -22,7 +22,7 @@ from handlers.aks_options import TEMPLATED, Options
 from shared import azure_resource_manager as arm
 from shared import rest
 from shared.attempts import Access, Answer, Attempt, Succeeded, Waiting
-from shared.errors import AmbiguousFailure, PermanentFailure
+from shared.errors import AmbiguousFailure, PermanentFailure, Superseded
 from shared.findings import Finding, defect, ok, warning
 from shared.identity import token
 
@@ -159,7 +159,7 @@ def _ended(attempt: Attempt, result: Mapping[str, Any]) -> Answer:
     if code == NOT_YET and _seconds_left(attempt) > 0:
         return _watch(attempt, f"the rollout of {name} takes its time")
     if code == NEWER:
-        raise PermanentFailure(f"{name} was left alone: {logs[-MAX_LOGS:]}", link=link)
+        raise Superseded(f"{name} was left alone: {logs[-MAX_LOGS:]}")
     told = logs or str(result.get("reason") or f"the command ended {result.get('provisioningState')}")
     raise PermanentFailure(f"the rollout of {name} failed: {told[-MAX_LOGS:]}", link=link)
 

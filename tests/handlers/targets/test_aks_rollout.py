@@ -17,7 +17,7 @@ from handlers.targets import aks_rollout
 from handlers.targets.aks_rollout import Options
 from local.aks import Cluster
 from shared.attempts import Access, Attempt, Succeeded, Waiting
-from shared.errors import PermanentFailure, TransientFailure
+from shared.errors import PermanentFailure, Superseded, TransientFailure
 from shared.registries import Registry
 from shared.steps import State, Step
 from tests.conftest import Relay, until
@@ -265,7 +265,7 @@ def test_an_older_event_does_not_go_over_a_newer_one(relay: Relay, cluster: Clus
     state["objects"][f"default/Deployment/{name}"]["metadata"]["annotations"]["relay-event-time"] = "9999999999999"
     cluster.set(objects=state["objects"], applied=[])
     step = rolled_out(relay, name, "1")
-    assert step.state is State.DEAD
+    assert step.state is State.SUPERSEDED
     assert f"{name} was left alone: a newer event is rolled out already: 9999999999999" in step.reason
     assert cluster.state["applied"] == []
     [container] = cluster.deployment(name)["spec"]["template"]["spec"]["containers"]
@@ -283,7 +283,7 @@ def test_an_older_rollout_that_comes_over_a_newer_one_meanwhile_is_gone_over_aga
 
 def test_a_newer_rollout_that_comes_meanwhile_is_left_alone(relay: Relay, cluster: Cluster, model: str) -> None:
     cluster.set(interference={"relay-event-time": "9999999999999"})
-    with pytest.raises(PermanentFailure, match="a newer event is rolled out already"):
+    with pytest.raises(Superseded, match="a newer event is rolled out already"):
         followed(f"aks-{model}")
     assert marks_of(cluster, f"aks-{model}")["relay-event-time"] == "9999999999999"
 
