@@ -61,7 +61,8 @@ def tell(answer: dict[str, Any]) -> None:
     """Print which steps are ready now."""
     for pointer in answer["ready"]:
         typer.echo(f"ready: {pointer['step']} of {pointer['event']}")
-    typer.echo(f"{len(answer['ready'])} steps are ready")
+    count = len(answer["ready"])
+    typer.echo(f"{count} {'step is' if count == 1 else 'steps are'} ready")
     if answer.get("requeued"):
         typer.echo(f"{answer['requeued']} events that had been kept as poison are routed again")
 

@@ -14,20 +14,17 @@ from shared.registries_rest import call
 
 def request_transition(registry: Registry, model: str, version: str, stage: str, comment: str = "") -> None:
     """Ask for a stage."""
-    payload = {"name": model, "version": version, "stage": stage, "comment": comment}
-    _call(registry, "transition-requests/create", payload)
+    _request(registry, "create", model, version, stage, comment)
 
 
 def approve(registry: Registry, model: str, version: str, stage: str, archive: bool, comment: str = "") -> None:
     """Approve the open requests for a stage: the version is moved there, the others in it to Archived if `archive`."""
-    payload = {"name": model, "version": version, "stage": stage, "comment": comment}
-    _call(registry, "transition-requests/approve", {**payload, "archive_existing_versions": archive})
+    _request(registry, "approve", model, version, stage, comment, archive_existing_versions=archive)
 
 
 def reject(registry: Registry, model: str, version: str, stage: str, comment: str = "") -> None:
     """Reject the open requests for a stage."""
-    payload = {"name": model, "version": version, "stage": stage, "comment": comment}
-    _call(registry, "transition-requests/reject", payload)
+    _request(registry, "reject", model, version, stage, comment)
 
 
 def comment(registry: Registry, model: str, version: str, text: str) -> str:
@@ -41,6 +38,11 @@ def needed(registry: Registry, what: str) -> None:
     """Raise PermanentFailure unless it is a Databricks workspace registry; `what` is wanted of it."""
     if registry.kind != "databricks":
         raise PermanentFailure(f"MLflow knows no {what}: only a Databricks workspace registry does")
+
+
+def _request(registry: Registry, action: str, model: str, version: str, stage: str, comment: str, **more: bool) -> None:
+    payload = {"name": model, "version": version, "stage": stage, "comment": comment, **more}
+    _call(registry, f"transition-requests/{action}", payload)
 
 
 def _call(registry: Registry, path: str, payload: dict[str, Any]) -> dict[str, Any]:

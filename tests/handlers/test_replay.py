@@ -224,7 +224,7 @@ def test_the_commands_list_show_and_replay(relay: Relay, model: str) -> None:
     shown = command(relay, "events", "show", event)
     assert "no such variable" in shown.stdout
     replayed = command(relay, "events", "replay", event, "--step", RELEASE)
-    assert replayed.stdout.splitlines() == [f"ready: {RELEASE} of {event}", "1 steps are ready"]
+    assert replayed.stdout.splitlines() == [f"ready: {RELEASE} of {event}", "1 step is ready"]
     assert again(relay, event, RELEASE).state is State.SUCCEEDED
     refused = command(relay, "events", "replay", event, "--step", RELEASE)
     assert (refused.returncode, refused.stderr.strip().splitlines()[-1]) == (

@@ -59,11 +59,14 @@ def test_one_trace_leads_from_the_delivery_through_both_queues_to_the_call_of_th
 
 
 def test_a_call_that_failed_marks_its_span_without_the_text_of_the_failure(relay: Relay) -> None:
-    relay.system.devops.faults.add("POST", "/_apis/Release/releases", status=400)
+    text = "what-the-service-has-echoed"
+    relay.system.devops.faults.add("POST", "/_apis/Release/releases", status=400, body={"message": text})
     event = relay.stage_change("release_refused")
     relay.ended(event)
     span = spans_of(relay, event, {"start azure_devops_release", "POST Azure DevOps"})["POST Azure DevOps"]
     assert span.failed
+    assert text not in str(span)
+    assert text in relay.ended(event).steps["release.azure_devops_release"].reason, "the ledger has it"
 
 
 def test_each_state_of_a_step_is_a_line_with_its_dimensions_within_the_trace(relay: Relay) -> None:
@@ -88,7 +91,14 @@ def test_a_refused_delivery_is_a_line_that_tells_no_more_than_its_status(relay: 
         told = relay.system.collector.lines[before:]
         return [line for line in told if line.attributes.get("relay.status") == 401]
 
-    assert until(look)[0].attributes["relay.what"] == "delivery"
+    line = until(look)[0]
+    assert line.attributes["relay.what"] == "delivery"
+    told = {name for name in line.attributes if name.startswith("relay.")}
+    assert told == {"relay.what", "relay.status", "relay.reason", "relay.duration_ms"}
+    assert (line.attributes["relay.reason"], line.text) == (
+        "unauthorized",
+        "delivery to 'wine-dev' answered 401: unauthorized",
+    )
 
 
 def test_deliveries_steps_and_how_long_they_took_are_metrics(relay: Relay) -> None:
