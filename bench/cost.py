@@ -42,8 +42,7 @@ REASONS = {
     "put message steps": "a pointer to a step whose turn has come",
     "get messages steps": "run_step's turn",
     "delete message steps": "run_step is done",
-    "steps query": "the event's story, before each turn, and once more before it is closed",
-    "open get": "the event's row on the sweeper's list, with its etag, before it is closed",
+    "steps query": "the event's story, before each turn",
     "open delete": "the event has ended",
 }
 

@@ -134,5 +134,5 @@ def _next_plans(turn: Turn) -> tuple[StepPlan, ...]:
 def _ended(turn: Turn, following: list[Step]) -> list[StepMessage]:
     others = [step for step in turn.story.steps.values() if step.id != turn.step.id]
     if not following and all(step.state in ENDED for step in others):
-        ledger.close(turn.step.event_id)  # two that end at once may both miss it: then the sweeper closes
+        ledger.close(turn.story)  # two that end at once may both miss it: then the sweeper closes
     return [point_to(step) for step in following]

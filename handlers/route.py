@@ -47,9 +47,12 @@ def _route(event: Event, blob: str, message: bytes, now: datetime) -> list[StepM
         storage.send(EVENTS_QUEUE, message.decode(), ROUTES_RETRY_SECONDS)
         return []
     event, blob, moment = same_act(routes, event, blob, now)
-    with beside(lambda: ledger.announce(event, now, opens=bool(routes.matching(event)))):
+    opens = bool(routes.matching(event))
+    with beside(lambda: ledger.announce(event, now, opens=opens)):
         decision = decide(routes, event, moment)
     steps = ledger.record(event, blob, decision, now, traceparent())
+    if opens and not decision.routes:
+        ledger.close_all(event.id)
     routes_named = ", ".join(route.name for route in decision.routes) or "no route"
     tell(
         "event",

@@ -53,7 +53,7 @@ def _tell(open_events: int, steps: list[Step], now: datetime) -> None:
 
 def _overdue(story: Story, now: datetime) -> Iterator[StepMessage]:
     if story.has_ended:
-        ledger.close(story.event.id)
+        ledger.close_all(story.event.id)
         return
     for step in story.steps.values():
         if step.state not in ENDED and step.due + GRACE < now:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +27,7 @@ from shared.shapes import decoded
 from shared.steps import ENDED, State, Step, held, moved, new_step, status_step
 
 OPEN, RECENT = "open", "recent"
+AGAIN = " "  # in the key of a row of the list: after the id of an event that was put there once more
 LAST_MOMENT = 10**15  # milliseconds, beyond any date: counted down from it, the newest comes first
 
 
@@ -76,7 +78,7 @@ def announce(event: Event, now: datetime, *, opens: bool) -> None:
     """
     _note_recent(event)
     if opens:
-        reopen(event.id, now)
+        _open(event.id, now)
 
 
 def record(event: Event, blob: str, decision: Decision, now: datetime, trace: str = "") -> list[Step]:
@@ -161,21 +163,36 @@ def change(step: Step, state: State, now: datetime, *, then: Iterable[Step] = ()
     return msgspec.structs.replace(after, etag=etag)
 
 
-def close(event_id: str) -> None:
-    """Take the event from the sweeper's list, if it has ended and nobody has just put it there anew.
+def close(story: Story) -> None:
+    """Take an event, all of whose steps have ended, from the sweeper's list.
 
-    Whoever calls this may have stood still since it saw the end, and an operator may have replayed a step meanwhile.
+    Whoever calls this may have stood still since it saw the end, and an operator may have replayed a step meanwhile:
+    that is another row of the list, which stays.
     """
+    if any(step.reopened for step in story.steps.values()):
+        close_all(story.event.id)
+        return
+    _delete_open(_open_key(story.event.id))
+
+
+def close_all(event_id: str) -> None:
+    """Take the event from the sweeper's list, however often it was put there, if it has ended."""
+    first, last = (_open_key(event_id, end)[1] for end in ("", "~"))
+    span = {"partition": _open_key(event_id)[0], "first": first, "last": last}
+    found = list(storage.rows(OPEN, "PartitionKey eq @partition and RowKey ge @first and RowKey lt @last", span))
+    if found and _has_ended(event_id):
+        for row in found:
+            _delete_open((row["PartitionKey"], row["RowKey"]), row.metadata["etag"])
+
+
+def _delete_open(key: tuple[str, str], etag: str = "") -> None:
+    """Delete a row of the list; with its etag, only if nobody has just put it there anew."""
     from azure.core import MatchConditions
     from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 
-    try:
-        row = storage.table(OPEN).get_entity(*_open_key(event_id))
-        if _has_ended(event_id):
-            etag = row.metadata["etag"]
-            storage.table(OPEN).delete_entity(row, etag=etag, match_condition=MatchConditions.IfNotModified)
-    except (ResourceNotFoundError, ResourceModifiedError):
-        return
+    unchanged: dict[str, Any] = {"etag": etag, "match_condition": MatchConditions.IfNotModified} if etag else {}
+    with suppress(ResourceNotFoundError, ResourceModifiedError):
+        storage.table(OPEN).delete_entity(*key, **unchanged)
 
 
 def _has_ended(event_id: str) -> bool:
@@ -184,15 +201,18 @@ def _has_ended(event_id: str) -> bool:
 
 
 def open_events() -> Iterator[str]:
-    """Yield the ids of the events that have not ended."""
-    for row in storage.rows(OPEN, "PartitionKey ge @first", {"first": ""}):
-        yield str(row["RowKey"])
+    """Yield the ids of the events that have not ended, each once."""
+    yield from _listed("PartitionKey ge @first", {"first": ""})
 
 
 def open_before(moment: datetime) -> Iterator[str]:
     """Yield the ids of the events that have not ended since they were begun, or replayed, before that moment."""
-    for row in storage.rows(OPEN, "since lt @before", {"before": moment}):
-        yield str(row["RowKey"])
+    yield from _listed("since lt @before", {"before": moment})
+
+
+def _listed(condition: str, values: dict[str, Any]) -> Iterator[str]:
+    ids = (str(row["RowKey"]).partition(AGAIN)[0] for row in storage.rows(OPEN, condition, values))
+    yield from (event_id for event_id, _ in itertools.groupby(ids))  # the rows of one event are neighbours
 
 
 def older_than(before: datetime, limit: int) -> Iterator[dict[str, Any]]:
@@ -209,7 +229,7 @@ def forget(index_row: dict[str, Any]) -> None:
         if row.get("blob"):
             storage.delete_blob(row["blob"])
     ledger_writes.delete(rows)
-    close(event_id)
+    close_all(event_id)
     storage.table(RECENT).delete_entity(index_row["PartitionKey"], index_row["RowKey"])
 
 
@@ -224,15 +244,18 @@ def _complete(event_id: str, rows: list[dict[str, Any]]) -> None:
         ledger_writes.complete(rows, there)
 
 
-def _open_key(event_id: str) -> tuple[str, str]:
-    return event_id[:1], event_id
+def _open_key(event_id: str, again: str = "") -> tuple[str, str]:
+    return event_id[:1], event_id + again
 
 
 def reopen(event_id: str, now: datetime) -> None:
-    """Put the event on the sweeper's list: before any of its steps gets ready."""
-    partition, row = _open_key(event_id)
-    entity = {"PartitionKey": partition, "RowKey": row, "since": now}
-    storage.put_row(OPEN, entity)
+    """Put an event that is known on the sweeper's list once more: before any of its steps gets ready."""
+    _open(event_id, now, f"{AGAIN}{now.timestamp():.6f}")
+
+
+def _open(event_id: str, now: datetime, again: str = "") -> None:
+    partition, row_key = _open_key(event_id, again)
+    storage.put_row(OPEN, {"PartitionKey": partition, "RowKey": row_key, "since": now})
 
 
 def _note_recent(event: Event) -> None:

@@ -353,7 +353,7 @@ class StepLife(RuleBasedStateMachine):
             for stood in self.standing:
                 stood.worker.kill()
             for event in self.events:
-                ledger.close(event.id)
+                ledger.close_all(event.id)
 
     def _settle(self) -> None:
         self.devops.faults.clear()
@@ -422,8 +422,8 @@ def doors(system: System, monkeypatch: pytest.MonkeyPatch) -> Iterator[Doors]:
         monkeypatch.setattr(system.devops, name, getattr(system.devops, name))
     system.devops.run_seconds = 1.0
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", certificate().ca_file)
-    for pointer in list(sweep(START)):  # what other tests have left behind
-        storage.table(ledger.OPEN).delete_entity(pointer.event_key[:1], pointer.event_key)
+    for row in list(storage.rows(ledger.OPEN, "PartitionKey ge @first", {"first": ""})):  # what others have left behind
+        storage.table(ledger.OPEN).delete_entity(row["PartitionKey"], row["RowKey"])
     made = Doors(monkeypatch)
     play_in_peace(system)
     yield made

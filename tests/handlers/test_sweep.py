@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 from local.system import System
+from shared import ledger
 from tests.conftest import IMPATIENT, Relay, until
 
 NO_STEPS = {**IMPATIENT, "AzureWebJobs.run_step.Disabled": "1"}
@@ -85,6 +88,21 @@ def test_an_event_that_has_ended_leaves_the_list_of_open_events(relay: Relay, mo
     assert is_open(relay, event)
     relay.ended(event)
     until(lambda: not is_open(relay, event))
+
+
+def test_an_end_that_is_noted_late_leaves_an_event_on_the_list_that_was_replayed_meanwhile(
+    relay: Relay, model: str
+) -> None:
+    event = relay.comment(f"slack-{model}", "hello")
+    ended = relay.ended(event)
+    until(lambda: event not in ledger.open_events())
+    ledger.reopen(event, datetime.now(UTC))  # as a replay does
+    ledger.close(ended)
+    assert event in ledger.open_events()
+    ledger.reopen(event, datetime.now(UTC) + timedelta(seconds=1))
+    assert [each for each in ledger.open_events() if each == event] == [event], "once, however many rows it has"
+    ledger.close_all(event)
+    assert event not in ledger.open_events()
 
 
 def test_an_event_that_has_ended_but_is_still_listed_is_taken_from_the_list(relay: Relay, model: str) -> None:
