@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from functools import cache
 
-THREADS = 16
-"""As many as the host gives messages to at once (host.json), so that none waits for another's."""
+THREADS = 24
+"""As many as messages are in hand at most (host.json: batchSize, newBatchThreshold): none waits for another's."""
 
 
 @contextmanager

@@ -37,8 +37,7 @@ class Rollout(Operations):
     def stands(self) -> bool:
         """Tell whether the service has what an earlier attempt has begun last. Raises a Failure."""
         if self.progress["begun"][-1:] == ["endpoint"]:
-            endpoint = self._get()
-            return endpoint is not None
+            return self._get() is not None
         deployment = self._get(self.progress["deployment"]) if self.progress["deployment"] else None
         return deployment is not None and self._is_ours(deployment) and azure_ml.state(deployment) not in FAILED
 
