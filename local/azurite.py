@@ -17,7 +17,7 @@ from local.child_process import ChildProcess
 
 HERE = Path(__file__).resolve().parent
 PACKAGE = HERE / "node_modules" / "azurite"
-UNSWEPT = HERE / "azurite_unswept.js"
+QUICK = HERE / "azurite_quick.js"
 ACCOUNT = "devstoreaccount1"
 # Not a secret: Azurite's documented key, the same everywhere.
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -81,7 +81,7 @@ class Azurite(ChildProcess):
         found = node.node()
         if found is None or not PACKAGE.is_dir():
             raise RuntimeError("Azurite is not installed: python -m local.azurite install")
-        command = [str(found), "--require", str(UNSWEPT), str(PACKAGE / "dist" / "src" / "azurite.js")]
+        command = [str(found), "--require", str(QUICK), str(PACKAGE / "dist" / "src" / "azurite.js")]
         command += ["--disableTelemetry", "--skipApiVersionCheck"]
         for kind, port in zip(("blob", "queue", "table"), ports, strict=True):
             command += [f"--{kind}Host", "127.0.0.1", f"--{kind}Port", str(port)]

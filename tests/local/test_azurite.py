@@ -28,6 +28,30 @@ def test_blobs_queues_and_tables_answer(azurite: Azurite) -> None:
     assert list(TableServiceClient.from_connection_string(text).list_tables()) is not None
 
 
+@pytest.mark.parametrize(
+    ("condition", "found"),
+    [
+        ("PartitionKey eq 'a'", ["a1", "a2"]),
+        ("PartitionKey eq 'a' and RowKey gt '1'", ["a2"]),
+        ("PartitionKey eq 'a' and RowKey gt '2'", []),
+        ("PartitionKey eq 'a' or RowKey eq '1'", ["a1", "a2", "b1", "c or d1", "it's1"]),
+        ("PartitionKey eq 'a' and RowKey eq '1' or PartitionKey eq 'b'", ["a1", "b1"]),
+        ("PartitionKey eq 'c or d'", ["c or d1"]),
+        ("PartitionKey eq 'it''s'", ["it's1"]),
+        ("PartitionKey eq 'none'", []),
+        ("RowKey eq '1'", ["a1", "b1", "c or d1", "it's1"]),
+    ],
+)
+def test_a_query_finds_the_rows_that_meet_its_condition_and_no_others(
+    azurite: Azurite, condition: str, found: list[str]
+) -> None:
+    with TableServiceClient.from_connection_string(azurite.connection_string) as service:
+        table = service.create_table_if_not_exists("conditions")
+        for key in ("a2", "a1", "b1", "c or d1", "it's1"):
+            table.upsert_entity({"PartitionKey": key[:-1], "RowKey": key[-1]})
+        assert [row["PartitionKey"] + row["RowKey"] for row in table.query_entities(condition)] == found
+
+
 def test_a_restart_on_the_same_ports_keeps_what_was_on_disk(tmp_path: Path) -> None:
     with Azurite(tmp_path) as storage:
         service = QueueServiceClient.from_connection_string(storage.connection_string, retry_total=0)
