@@ -164,7 +164,7 @@ SCENES = {
 }
 
 
-LONG = ("no-settling", "no-token", "no-mark")
+LONG = ("no-settling", "no-token", "no-mark", "no-lease")
 
 
 @pytest.mark.parametrize("lacking", [pytest.param(name, marks=[pytest.mark.long] * (name in LONG)) for name in SCENES])
