@@ -32,8 +32,6 @@ NEIGHBOURS = {
     "slow": "a target that takes 2 seconds",
     "hot": "one model version, again and again",
 }
-
-
 FIRST, LAST = "first tenth, per s", "last tenth, per s"
 
 
@@ -42,12 +40,11 @@ def drain(events: int, workers: list[int], backlog: int = 500) -> Report:
 
     Not all wait at once: what a get or a delete takes Azurite grows with the length of the queue (160 of them 0.9 s at
     1,000 messages, 12 s at 10,000), and Azurite would be all that is measured. Azure's queues don't do so. Its tables
-    can't be kept short: Azurite goes through a table from end to end for each query, and the rates of the first and the
-    last tenth tell what that takes.
+    can't be kept short: calls take longer the more rows it holds, and the rates of the first and the last tenth tell
+    how much.
     """
     columns = {"seconds": "{:.1f}", "events per s": "{:.0f}", FIRST: "{:.0f}", LAST: "{:.0f}"}
-    columns["cores of the workers"] = "{:.2f}"
-    columns["cores of Azurite"] = "{:.2f}"
+    columns |= {"cores of the workers": "{:.2f}", "cores of Azurite": "{:.2f}"}
     report = Report("scale_drain", f"Drain of {events:,} queued events", columns)
     report.plotted, report.unit = ("events per s",), "per s"
     for count in workers:

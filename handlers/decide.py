@@ -14,13 +14,13 @@ from shared.routes import BUDGET_HOURS, Route, Routes
 from shared.telemetry import dimensions_of, tell
 
 
-def decide(routes: Routes, event: Event, now: datetime) -> Decision:
-    """Return which routes the event starts, which of them are parked at once, which are skipped, each with why.
+def decide(routes: Routes, matching: list[Route], event: Event, now: datetime) -> Decision:
+    """Return which of the `matching` routes the event starts, which of them are parked at once, which are skipped, and
+    why.
 
     Counts the routes against the model version's budget. Asked again for the same event, the answer is the same, but
     for what operators have changed meanwhile.
     """
-    matching = routes.matching(event)
     if not matching:
         return Decision(())
     if is_status(event):

@@ -59,7 +59,8 @@ def route_again(event_id: str, clock: Clock) -> list[StepMessage]:
     Raises UnknownStep; RoutesError or RoutesUnavailable; ClaimLost.
     """
     story, now = ledger.read(event_id), clock()
-    decision = decide(current_routes(), story.event, now)
+    routes = current_routes()
+    decision = decide(routes, routes.matching(story.event), story.event, now)
     fresh = tuple(route for route in decision.routes if route.name not in story.routes)
     if not fresh:
         return []

@@ -47,11 +47,11 @@ def _route(event: Event, blob: str, message: bytes, now: datetime) -> list[StepM
         storage.send(EVENTS_QUEUE, message.decode(), ROUTES_RETRY_SECONDS)
         return []
     event, blob, moment = same_act(routes, event, blob, now)
-    opens = bool(routes.matching(event))
-    with beside(lambda: ledger.announce(event, now, opens=opens)):
-        decision = decide(routes, event, moment)
+    matching = routes.matching(event)
+    with beside(lambda: ledger.announce(event, now, opens=bool(matching))):
+        decision = decide(routes, matching, event, moment)
     steps = ledger.record(event, blob, decision, now, traceparent())
-    if opens and not decision.routes:
+    if matching and not decision.routes:
         ledger.close_all(event.id)
     routes_named = ", ".join(route.name for route in decision.routes) or "no route"
     tell(

@@ -87,8 +87,8 @@ class Superseded(RelayError):
     """
 
     def __init__(self, reason: str, look_again: Sequence[str] = ()) -> None:
-        super().__init__(redacted(reason))
         self.reason = redacted(reason)
+        super().__init__(self.reason)
         self.look_again = tuple(look_again)
 
 

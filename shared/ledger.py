@@ -177,8 +177,8 @@ def close(story: Story) -> None:
 
 def close_all(event_id: str) -> None:
     """Take the event from the sweeper's list, however often it was put there, if it has ended."""
-    first, last = (_open_key(event_id, end)[1] for end in ("", "~"))
-    span = {"partition": _open_key(event_id)[0], "first": first, "last": last}
+    partition, first = _open_key(event_id)
+    span = {"partition": partition, "first": first, "last": f"{first}~"}
     found = list(storage.rows(OPEN, "PartitionKey eq @partition and RowKey ge @first and RowKey lt @last", span))
     if found and _has_ended(event_id):
         for row in found:

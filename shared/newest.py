@@ -14,7 +14,7 @@ import msgspec
 from shared import ledger, rows
 from shared.errors import UnknownStep
 from shared.markers import RELAY
-from shared.steps import ENDED, State
+from shared.steps import ENDED
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -53,18 +53,13 @@ def find(place: str) -> Mark:
     return rows.read(RELAY, _key(place), "mark", Mark())
 
 
-def states(mark: Mark) -> dict[str, State]:
-    """Return how the event's steps stand that came to the place; none if the ledger has forgotten the event."""
+def is_under_way(mark: Mark) -> bool:
+    """Tell whether a step of the event may still act at the place; none does if the ledger has forgotten the event."""
     try:
         steps = ledger.read(mark.event).steps
     except UnknownStep:
-        return {}
-    return {name: steps[name].state for name in mark.steps if name in steps}
-
-
-def is_under_way(mark: Mark) -> bool:
-    """Tell whether a step of the event may still act at the place."""
-    return any(state not in ENDED for state in states(mark).values())
+        return False
+    return any(steps[name].state not in ENDED for name in mark.steps if name in steps)
 
 
 def _key(place: str) -> rows.Key:
