@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,11 +29,13 @@ def fresh_progress() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Operations:
-    """What is asked and begun. `model` is the ARM id of the model version, empty where only traffic is shifted."""
+    """What is asked and begun in one turn. `model` is the ARM id of the model version, empty where only traffic is
+    shifted; `looked` is when the turn began, in epoch seconds: what is found was asked for after it."""
 
     attempt: Attempt
     progress: dict[str, Any]
     model: str
+    looked: float = field(default_factory=time.time)
 
     def give_way(self) -> Waiting | None:
         """Return None if no newer event has come to the endpoint. Else wait until nothing of this one's is to come.
@@ -98,8 +100,8 @@ class Operations:
         return self._begin(part, lambda: self._workspace.put(self._path(deployment), body))
 
     def _is_unsettled(self) -> bool:
-        """Tell whether what was begun, and whose reply nobody has read, may still come to light."""
-        return time.time() - float(self.progress["begun_at"]) < settings().settle_seconds
+        """Tell whether what was begun, and whose reply nobody has read, may come to light after the look for it."""
+        return self.looked - float(self.progress["begun_at"]) < settings().settle_seconds
 
     def _begin(self, part: str, send: Callable[[], rest.Reply]) -> Waiting:
         """Note what is about to be begun, so that of two workers one stops here; then begin it. Raises Superseded."""

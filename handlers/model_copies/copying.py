@@ -42,9 +42,21 @@ def find(attempt: Attempt) -> Version | None:
     return copy_of(attempt.connection.destination, attempt.options.name, origin(attempt))
 
 
-def copy(attempt: Attempt, lease: Lease) -> Answer:
-    """Copy as many files as there is time for; register the version once all are there. Raises a Failure, JobNeeded
-    before it has copied anything."""
+def go_on(attempt: Attempt, lease: Lease, how: str) -> Answer:
+    """Complete the copy that is there, which came there as `how` says, or make one. Whether an earlier turn has
+    registered one is known once a search finds none that was begun after a registry has had time to show it.
+    Raises a Failure, JobNeeded before it has copied anything."""
+    unsettled = attempt.progress.get("registering", 0.0) + settings().settle_seconds - time.time()  # before the search
+    found = find(attempt)
+    if found is not None:
+        return complete(attempt, found, how)
+    if unsettled > 0:
+        return Waiting("whether it was registered is not known yet", check_in=unsettled)
+    return _copy(attempt, lease)
+
+
+def _copy(attempt: Attempt, lease: Lease) -> Answer:
+    """Copy as many files as there is time for; register the version once all are there."""
     options: Options = attempt.options
     source, destination, _ = attempt.connection
     original = existing(source, options.model, options.version)
@@ -103,11 +115,7 @@ def _copy_files(folder: Folder, run: Run, wanted: Mapping[str, int], lease: Leas
 
 
 def _register(attempt: Attempt, run: Run, original: Version, lease: Lease) -> Answer:
-    """Register the version. In doubt whether an earlier turn has, wait as long as a registry takes to show it."""
     source, destination, _ = attempt.connection
-    since = time.time() - attempt.progress.get("registering", 0.0)
-    if since < settings().settle_seconds:
-        return Waiting("whether it was registered is not known yet", check_in=settings().settle_seconds - since)
     told = original_run(source, original.run_id)
     finish_run(destination, run.id, told.metrics, int(time.time() * 1000))
     lease.save({"registering": time.time()})  # whoever has lost the step to another worker ends here

@@ -68,11 +68,8 @@ def preview(attempt: Attempt) -> dict[str, Any]:
 
 def start(attempt: Attempt) -> Answer:
     """Copy what is not there yet, as far as half a lease goes; start the job for what this app can't copy."""
-    found = copying.find(attempt)
-    if found is not None:
-        return copying.complete(attempt, found, "had been copied")
     try:
-        return copying.copy(attempt, Lease(attempt))
+        return copying.go_on(attempt, Lease(attempt), "had been copied")
     except JobNeeded as needed:
         return job.start(attempt, needed.reason)
 
@@ -86,8 +83,7 @@ def check(attempt: Attempt) -> Answer:
     if run:
         return job.follow(attempt, run)
     with own_lease(attempt) as lease:
-        found = copying.find(attempt)
-        return copying.complete(attempt, found, "was copied") if found else copying.copy(attempt, lease)
+        return copying.go_on(attempt, lease, "was copied")
 
 
 def probe(attempt: Attempt) -> Answer | None:
