@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from bench.load import Request
 from cli.samples import databricks_stage_change
@@ -22,7 +23,7 @@ def signed(secret: str, prefix: str, count: int, start: int = 0) -> list[Request
     return [Request(databricks_headers(secret, each), each) for each in bodies]
 
 
-def wrongly_signed(requests: list[Request]) -> list[Request]:
+def wrongly_signed(requests: Sequence[Request]) -> list[Request]:
     """Return the same deliveries with a signature of the right form that does not hold."""
     return [Request({**each.headers, "X-Databricks-Signature": WRONG}, each.body) for each in requests]
 

@@ -147,10 +147,10 @@ def _wait(look: Callable[[], bool], seconds: float) -> None:
 
 def _judge(report: Report, paces: Sequence[Pace]) -> None:
     for pace in paces:
-        ours_, pump = (report.median(name, f"p50 {pace.name}") for name in (RELAY, PUMP))
-        tail = report.median(RELAY, f"p99 {pace.name}")
-        report.goal(f"p50 {pace.name}: at most 3 times the pump", ours_ / pump, ours_ <= 3 * pump)
-        report.goal(f"p99 {pace.name}: within 3 times p50", tail / ours_, tail <= 3 * ours_)
+        median, tail = (report.median(RELAY, f"{what} {pace.name}") for what in ("p50", "p99"))
+        times = report.ratio(RELAY, PUMP, f"p50 {pace.name}")
+        report.goal(f"p50 {pace.name}: at most 3 times the pump", times, times <= 3)
+        report.goal(f"p99 {pace.name}: within 3 times p50", tail / median, tail <= 3 * median)
     kept, killed, twice = (report.median(RELAY, column) for column in ("kept", "killed with", "started twice"))
     report.goal("the relay keeps all when killed, and starts none twice", kept, kept == killed and twice == 0)
     report.notes.append(

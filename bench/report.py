@@ -60,6 +60,11 @@ class Report:
         found = dict(self.rows).get(contestant, {}).get(column)
         return found.median if isinstance(found, Figure) else math.nan
 
+    def ratio(self, contestant: str, other: str, column: str) -> float:
+        """Return the median of the rounds' ratios: what slows the machine in a round, slows both. NaN without any."""
+        ones, others = (figures(dict(self.rows).get(name, {})).get(column, Figure()) for name in (contestant, other))
+        return Figure([one / other for one, other in zip(ones.values, others.values, strict=False)]).median
+
     def table(self) -> Table:
         """Return the table as it is printed: medians, and the spread of the rounds behind."""
         table = Table(title=self.title, title_justify="left")

@@ -103,6 +103,13 @@ def test_a_contestant_that_ends_at_once_is_told_with_its_output() -> None:
         probe.bind(("127.0.0.1", port))
 
 
+def test_two_contestants_are_compared_round_by_round() -> None:
+    report = Report("sample", "A sample", {"per s": "{:.0f}"})
+    report.rows = [("one", {"per s": Figure([100.0, 10.0, 90.0])}), ("other", {"per s": Figure([200.0, 20.0, 100.0])})]
+    assert report.ratio("one", "other", "per s") == 0.5
+    assert math.isnan(report.ratio("one", "nobody", "per s"))
+
+
 def test_a_report_is_a_table_and_json_and_a_plot(tmp_path: Path) -> None:
     report = Report("sample", "A <sample>", {"ms": "{:.1f}"}, plotted=("ms",), unit="ms")
     report.rows = [("a & b", {"ms": Figure([1.0, 3.0, 2.0])}), ("nothing", {})]
