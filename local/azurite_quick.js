@@ -28,3 +28,20 @@ store.queryTableEntities = function (context, account, table, options, ...rest) 
     }
   }
 };
+
+// For each row that is named by its keys it goes through the row's partition. Here it goes through the rows of the key
+// that fewer have: its tables have an index of either key.
+const collection = azurite("lokijs").Collection.prototype;
+const findOne = collection.findOne;
+collection.findOne = function (wanted) {
+  const { PartitionKey, RowKey } = wanted;
+  if (PartitionKey === undefined || RowKey === undefined) {
+    return findOne.call(this, wanted); // not of a table's rows
+  }
+  const having = (key, value) => {
+    const [first, last] = this.calculateRange("$eq", key, value);
+    return last - first;
+  };
+  const rowFirst = having("RowKey", RowKey) < having("PartitionKey", PartitionKey);
+  return findOne.call(this, rowFirst ? { RowKey, PartitionKey } : { PartitionKey, RowKey });
+};

@@ -12,7 +12,7 @@ from aiohttp import web
 from azure_functions_runtime.bindings.datumdef import Datum
 
 from local.host_functions import Function
-from local.host_routes import Route, match
+from local.host_routes import Route, in_order, match
 from local.host_run import InvocationFailedError, Runner
 
 log = logging.getLogger("local.host")
@@ -25,7 +25,7 @@ class Front:
     """Answers HTTP requests on 127.0.0.1."""
 
     def __init__(self, routes: list[Route], admin: Mapping[str, Admin], runner: Runner) -> None:
-        self._routes = routes
+        self._routes = in_order(routes)
         self._admin = admin
         self._runner = runner
         self._called: set[asyncio.Task[None]] = set()

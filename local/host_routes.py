@@ -42,9 +42,14 @@ def _pattern(part: str, name: str) -> str:
     return f"(?:/(?P<{parameter}>[^/]+))" + optional
 
 
+def in_order(routes: list[Route]) -> list[Route]:
+    """Return the routes in the order in which they are tried: literal parts win over parameters."""
+    return sorted(routes, key=lambda route: -route.literals)
+
+
 def match(routes: list[Route], method: str, path: str) -> tuple[Function, dict[str, str]] | None:
-    """Return the function for a request and its route parameters; literal parts win over parameters."""
-    for candidate in sorted(routes, key=lambda r: -r.literals):
+    """Return the function of the first route that a request matches, and its route parameters."""
+    for candidate in routes:
         found = candidate.pattern.fullmatch(path)
         if found and method in candidate.methods:
             values = {key: _decoded(value) for key, value in found.groupdict().items() if value is not None}

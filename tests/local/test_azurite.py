@@ -1,9 +1,10 @@
 """Azurite as a child process."""
 
+import itertools
 from pathlib import Path
 
 import pytest
-from azure.core.exceptions import AzureError
+from azure.core.exceptions import AzureError, ResourceNotFoundError
 from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
@@ -50,6 +51,22 @@ def test_a_query_finds_the_rows_that_meet_its_condition_and_no_others(
         for key in ("a2", "a1", "b1", "c or d1", "it's1"):
             table.upsert_entity({"PartitionKey": key[:-1], "RowKey": key[-1]})
         assert [row["PartitionKey"] + row["RowKey"] for row in table.query_entities(condition)] == found
+
+
+def test_a_row_is_found_by_both_of_its_keys(azurite: Azurite) -> None:
+    keys = ("a", "b", "1", "01", "1.0", "A", " a", "ä")  # to some orders, some of these are the same
+    pairs = list(itertools.product(keys, ("a", "1", "01"))) + list(itertools.product(("a", "1", "01"), keys))
+    with TableServiceClient.from_connection_string(azurite.connection_string) as service:
+        table = service.create_table_if_not_exists("keys")
+        for partition, row in pairs:
+            table.upsert_entity({"PartitionKey": partition, "RowKey": row, "says": f"{partition}/{row}"})
+        for partition, row in pairs:
+            assert table.get_entity(partition, row)["says"] == f"{partition}/{row}"
+        table.delete_entity("1", "a")
+        with pytest.raises(ResourceNotFoundError):
+            table.get_entity("1", "a")
+        left = {(row["PartitionKey"], row["RowKey"]) for row in table.list_entities()}
+        assert left == set(pairs) - {("1", "a")}
 
 
 def test_a_restart_on_the_same_ports_keeps_what_was_on_disk(tmp_path: Path) -> None:
