@@ -105,8 +105,7 @@ class Operations:
 
     def _begin(self, part: str, send: Callable[[], rest.Reply]) -> Waiting:
         """Note what is about to be begun, so that of two workers one stops here; then begin it. Raises Superseded."""
-        overtaken = self.give_way()
-        if overtaken is not None:
+        if overtaken := self.give_way():
             return overtaken
         before = self.progress["begun"]
         if before[-1:] == [part] and part not in self.progress["accepted"] and self._is_unsettled():
@@ -120,8 +119,7 @@ class Operations:
             return self.waiting(f"{busy} ({arm.error_of(reply.json())})", rest.retry_after(reply.headers))
         self.progress["accepted"] = [*self.progress["accepted"], part]
         self.progress["operation"] = azure_ml.operation(reply)
-        overtaken = self.give_way()  # asked by whoever has sent it: who stood still meanwhile has lost its claim
-        if overtaken is not None:
+        if overtaken := self.give_way():  # asked by whoever has sent it: who stood still meanwhile has lost its claim
             return overtaken
         return self.waiting(f"{part} of {self._options.endpoint} is under way", rest.retry_after(reply.headers))
 

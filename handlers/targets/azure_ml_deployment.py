@@ -82,8 +82,7 @@ def start(attempt: Attempt) -> Answer:
     """Register the model, and begin what is missing first."""
     rollout = _rollout(attempt, {**fresh_progress(), **attempt.progress})
     with _linked(rollout.link):
-        overtaken = rollout.give_way()
-        if overtaken is not None:
+        if overtaken := rollout.give_way():
             return overtaken
         rollout.progress.update(fresh_progress())
         if attempt.progress:  # what an earlier attempt has begun is no longer ours to wait for
@@ -118,8 +117,7 @@ def check(attempt: Attempt) -> Answer:
     """Return how the rollout stands; begin the next operation once one is over. Raises a Failure."""
     rollout = _rollout(attempt, attempt.progress)
     with _linked(rollout.link):
-        overtaken = rollout.give_way()
-        if overtaken is not None:
+        if overtaken := rollout.give_way():
             return overtaken
         if rollout.progress["operation"]:
             standing = arm.standing(rollout.progress["operation"])
@@ -135,8 +133,7 @@ def check(attempt: Attempt) -> Answer:
 def probe(attempt: Attempt) -> Answer | None:
     """Return that it goes on if the service has what was begun last; None if it has not."""
     rollout = _rollout(attempt, {**fresh_progress(), **attempt.progress})
-    overtaken = rollout.give_way()
-    if overtaken is not None:
+    if overtaken := rollout.give_way():
         return overtaken
     if not rollout.progress["begun"] or not rollout.stands():
         return None

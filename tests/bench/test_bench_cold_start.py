@@ -23,6 +23,7 @@ def outside() -> Iterator[System]:
         yield running
 
 
+@pytest.mark.long
 def test_the_table_has_the_library_alone_and_the_app_with_each_kind_of_telemetry(outside: System) -> None:
     report = cold_start.app_report(outside, 1, {"3": sys.executable})
     apps = ["3 app", "3 app, telemetry by OTLP", "3 app, Application Insights"]
