@@ -127,6 +127,7 @@ def run(program: str, *arguments: str) -> list[str]:
     return [line for line in done.stdout.splitlines() if line.startswith("[")]
 
 
+@pytest.mark.long
 def test_the_copy_of_a_trained_model_predicts_what_the_original_does(
     relay: Relay, team: MlflowServer, production: MlflowServer, model: str
 ) -> None:
