@@ -50,6 +50,6 @@ def reports(quick: bool) -> list[Report]:
             ]
         paces = [Pace("idle", 20, 1.0), Pace("at 20/s", 400, 20.0)]
         return [
-            ingress_report(system, rounds=3, count=2000, seconds=5, concurrencies=ingress.CONCURRENCIES),
+            ingress_report(system, rounds=12, count=400, seconds=5, concurrencies=ingress.CONCURRENCIES),
             releases_report(system, rounds=3, paces=paces),
         ]
