@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 
 from rich.console import Console
@@ -40,11 +40,12 @@ def main() -> int:
 def _run(name: str, quick: bool) -> list[Report]:
     began = time.monotonic()
     console.print(f"[bold]{name}[/bold] …")
-    benchmark: Callable[[bool], list[Report]] = import_module(f"bench.{name}").reports
-    reports = benchmark(quick)
-    for report in reports:
+    benchmark: Callable[[bool], Iterable[Report]] = import_module(f"bench.{name}").reports
+    reports = []
+    for report in benchmark(quick):  # told as soon as it is there: what fails later takes nothing away
         report.tell()
         console.print(f"  written to {report.write()} ({time.monotonic() - began:.0f} s)\n")
+        reports.append(report)
     return reports
 
 

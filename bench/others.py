@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from bench import end_to_end, ingress
 from bench.contestants import peers
 from bench.end_to_end import Pace
@@ -39,17 +41,14 @@ def releases_report(system: System, *, rounds: int, paces: list[Pace]) -> Report
     return report
 
 
-def reports(quick: bool) -> list[Report]:
+def reports(quick: bool) -> Iterator[Report]:
     """Measure in the long form, about 20 minutes, or the quick one."""
     with System() as system:
         if quick:
             paces = [Pace("idle", 3, 2.0), Pace("at 20/s", 20, 20.0)]
-            return [
-                ingress_report(system, rounds=1, count=60, seconds=5, concurrencies=(1, 16)),
-                releases_report(system, rounds=1, paces=paces),
-            ]
-        paces = [Pace("idle", 20, 1.0), Pace("at 20/s", 400, 20.0)]
-        return [
-            ingress_report(system, rounds=12, count=400, seconds=5, concurrencies=ingress.CONCURRENCIES),
-            releases_report(system, rounds=3, paces=paces),
-        ]
+            yield ingress_report(system, rounds=1, count=60, seconds=5, concurrencies=(1, 16))
+            yield releases_report(system, rounds=1, paces=paces)
+        else:
+            paces = [Pace("idle", 20, 1.0), Pace("at 20/s", 400, 20.0)]
+            yield ingress_report(system, rounds=12, count=400, seconds=5, concurrencies=ingress.CONCURRENCIES)
+            yield releases_report(system, rounds=3, paces=paces)

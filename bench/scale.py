@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 
 import psutil
@@ -196,8 +196,8 @@ def _wait(look: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.05)
 
 
-def reports(quick: bool) -> list[Report]:
+def reports(quick: bool) -> Iterator[Report]:
     """Measure in the long form, an hour, or the quick one."""
-    if quick:
-        return [drain(20, [1, 2]), soak(4, 2.0), neighbours(5, 5.0, ["healthy", "throttled"])]
-    return [drain(20_000, [1, 2, 4]), soak(600, 5.0), neighbours(200, 5.0)]
+    yield drain(20, [1, 2]) if quick else drain(20_000, [1, 2, 4])
+    yield soak(4, 2.0) if quick else soak(600, 5.0)
+    yield neighbours(5, 5.0, ["healthy", "throttled"]) if quick else neighbours(200, 5.0)

@@ -121,14 +121,17 @@ _PUBLISH = ["publish:workflow", "--id=bench"]
 
 
 def _wait_for_answer(child: _Peer) -> None:
-    """Wait until the route is there: n8n listens before its workflows are active."""
+    """Wait until the route is there, and stays: n8n listens before its workflows are active, and while it starts it
+    may answer as if they were."""
     import time
 
     import requests
 
-    deadline = time.monotonic() + 60
+    deadline, answers = time.monotonic() + 60, 0
     while time.monotonic() < deadline:
-        if requests.post(child.url, data=b"{}", timeout=30).status_code not in (404, 502, 503):
+        is_there = requests.post(child.url, data=b"{}", timeout=30).status_code not in (404, 502, 503)
+        answers = answers + 1 if is_there else 0
+        if answers == 5:
             return
         time.sleep(0.2)
     raise RuntimeError(f"{child.url} was never there:\n{child.log()}")
