@@ -54,15 +54,17 @@ class Walk:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="relay-wine-")))
             self.store = folder / "store"
             self.store.mkdir()
-            self.mlflow = stack.enter_context(MlflowServer(folder))
+            self.mlflow = MlflowServer(folder)
+            self.mlflow.begin()  # it takes longest
+            stack.callback(self.mlflow.stop)
             stack.enter_context(self.system)
+            self.mlflow.start()
             self.workspace = self.system.ml.add_workspace(SUBSCRIPTION, GROUP, AZURE_ML)
             self.workspace.datastores["models"] = self.store
             routes = folder / "routes.yaml"
             routes.write_text((HERE / "routes.yaml").read_text().replace(TRACKING_URI, self.mlflow.url))
             self.worker = self.system.worker({"ROUTES": str(routes)})
             self._require_health()
-            self.mlflow.wait()
             self._stack = stack.pop_all()
         return self
 

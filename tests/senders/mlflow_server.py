@@ -4,7 +4,6 @@ routes file can name it, and the gate can lose what goes through it."""
 from __future__ import annotations
 
 import secrets
-import subprocess
 import time
 from pathlib import Path
 from typing import Any, Self
@@ -14,7 +13,7 @@ from aiohttp import ClientSession, web
 from yarl import URL
 
 from local.faults import Call, Faults
-from local.mlflow_process import answers, begin, free_port
+from local.mlflow_process import MlflowProcess
 from local.serving import serve
 
 _OWN_HEADERS = ("Host", "Content-Length", "Transfer-Encoding", "Connection")
@@ -24,57 +23,41 @@ class MlflowServer:
     """A server with its data in a folder. `url` is the gate's; `faults` are those of the gate."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.faults = folder, Faults()
+        self.folder, self.faults, self._process = folder, Faults(), MlflowProcess(folder)
         app = web.Application(client_max_size=2**28)
         app.router.add_route("*", "/{path:.*}", self._pass)
         self._gate = serve(app)
-        self.url, self._inner = self._gate.url, ""
-        self._process: subprocess.Popen[bytes] | None = None
+        self.url = self._gate.url
 
     def begin(self) -> None:
         """Let it start, if it has not yet, without waiting for it."""
-        if self._process is not None:
-            return
-        port = free_port()
-        self._process = begin(self.folder, port)
-        self._inner = f"http://127.0.0.1:{port}"
+        self._process.begin()
 
     def start(self) -> Self:
         """Let it start, and wait until it answers."""
-        self.begin()
-        deadline = time.monotonic() + 90
-        while not self._is_up():
-            assert time.monotonic() < deadline, "the MLflow server does not answer"
-            time.sleep(0.1)
+        self._process.start()
         return self
 
     def stop(self) -> None:
         """End it and its gate."""
         self._gate.stop()
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(30)
+        self._process.stop()
 
     def call(self, path: str, payload: Any) -> Any:
         """POST to its API, past the gate, as a team's own programs do."""
-        reply = requests.post(f"{self._inner}/api/2.0/mlflow/{path}", json=payload, timeout=60)
+        reply = requests.post(f"{self._process.url}/api/2.0/mlflow/{path}", json=payload, timeout=60)
         assert reply.ok, reply.text
         return reply.json()
 
     def put(self, path: str, content: bytes) -> None:
         """Store an artifact, past the gate."""
-        url = f"{self._inner}/api/2.0/mlflow-artifacts/artifacts/{path}"
+        url = f"{self._process.url}/api/2.0/mlflow-artifacts/artifacts/{path}"
         requests.put(url, data=content, timeout=60).raise_for_status()
 
     def listen(self, url: str, secret: str, events: list[str]) -> None:
         """Make a webhook for the events, such as `MODEL_VERSION_TAG.SET`."""
         listed = [dict(zip(("entity", "action"), event.split("."), strict=True)) for event in events]
         self.call("webhooks", {"name": f"relay-{secrets.token_hex(4)}", "url": url, "secret": secret, "events": listed})
-
-    def _is_up(self) -> bool:
-        assert self._process is not None
-        assert self._process.poll() is None, "the MLflow server has ended"
-        return answers(self._inner)
 
     async def _pass(self, request: web.Request) -> web.StreamResponse:
         """Pass a request on, or lose it or its reply as planned."""
@@ -92,7 +75,7 @@ class MlflowServer:
     async def _passed(self, request: web.Request, call: Call) -> web.Response:
         headers = {name: value for name, value in request.headers.items() if name not in _OWN_HEADERS}
         headers["Accept-Encoding"] = "identity"
-        url, body = f"{self._inner}{request.raw_path}", await request.read()
+        url, body = f"{self._process.url}{request.raw_path}", await request.read()
         address = URL(url, encoded=True)
         async with (
             ClientSession() as session,
