@@ -55,10 +55,10 @@ class Counting:
         self._urls: dict[str, str] = {}
 
     def __enter__(self) -> Self:
-        names = (blob_operation, queue_operation, table_operation)
+        names = {"Blob": blob_operation, "Queue": queue_operation, "Table": table_operation}
         with self._stack as stack:
-            for kind, name, port in zip(("Blob", "Queue", "Table"), names, self._azurite.ports, strict=True):
-                self._urls[kind] = stack.enter_context(_Counter(f"http://127.0.0.1:{port}", name, self)).url
+            for kind, port in self._azurite.ports.items():
+                self._urls[kind] = stack.enter_context(_Counter(f"http://127.0.0.1:{port}", names[kind], self)).url
             self._stack = stack.pop_all()
         return self
 

@@ -10,12 +10,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from bench import deliveries, load
 from bench.contestants import ours
 from bench.contestants.contestant import Contestant, Running
-from bench.processes import check_owner
 from bench.report import Report
 from bench.rounds import Figure, measure, quantile
 from local.system import System
@@ -84,8 +82,7 @@ class _Trial:
     def latencies(self, contestant: Contestant, paces: Sequence[Pace]) -> dict[str, float]:
         """Return p50 and p99 at each pace, in milliseconds. Raises RuntimeError if a release is missing or doubled."""
         told: dict[str, float] = {"releases": 0.0}
-        with contestant.start() as running:
-            check_owner(running.pid, urlsplit(running.url).port or 0)
+        with contestant.running() as running:
             self._measured(contestant, running, Pace("", 5, 5.0))  # what is done once is done before
             for pace in paces:
                 taken = self._measured(contestant, running, pace)
@@ -126,14 +123,13 @@ class _Trial:
         """Kill it between its reply and the call; return how many events were answered, kept, and started twice."""
         faults = self._system.devops.faults
         seen = len(faults.calls("POST", "releases$"))
-        with contestant.start() as running:
-            check_owner(running.pid, urlsplit(running.url).port or 0)
+        with contestant.running() as running:
             faults.add("POST", "releases$", times=None, hang=4.0)  # the call comes, nothing is done, no answer
             sent = self._send(contestant, running, Pace("", events, 20.0))
             _wait(lambda: len(faults.calls("POST", "releases$")) >= seen + events, 5.0)
             running.kill()
             faults.clear()
-        with contestant.start():
+        with contestant.running():
             started = Counter(model for model, _ in self._started(sent, patience))
         twice = sum(count > 1 for count in started.values())
         return {"killed with": float(events), "kept": float(len(started)), "started twice": float(twice)}

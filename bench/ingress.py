@@ -11,12 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from bench import deliveries, load
 from bench.contestants import ours
 from bench.contestants.contestant import Contestant, Running
-from bench.processes import check_owner
 from bench.report import Report, figures
 from bench.rounds import Figure, measure, quantile
 from local.system import System
@@ -81,8 +79,7 @@ class _Entered(NamedTuple):
 
 
 def _started(stack: ExitStack, contestant: Contestant, requests: Sequence[load.Request], seconds: float) -> _Entered:
-    running = stack.enter_context(contestant.start())
-    check_owner(running.pid, urlsplit(running.url).port or 0)
+    running = stack.enter_context(contestant.running())
     _ask(running, requests, 16, min(len(requests), 100), seconds)  # what is done once is done before
     return _Entered(contestant, running)
 

@@ -92,7 +92,7 @@ def soak(seconds: float, rate: float) -> Report:
     """Send at a steady rate and watch a worker's memory; telemetry goes out as in Azure."""
     columns = dict.fromkeys(("events", "MB early", "MB late", "MB most", "MB more per hour"), "{:.1f}")
     report = Report("scale_soak", f"Memory of a worker over {seconds:.0f} s at {rate:.0f} events/s", columns)
-    with System() as system, ours.relay(system, **telling(system)).start() as running:
+    with System() as system, ours.relay(system, **telling(system)).running() as running:
         requests = deliveries.signed(system.secret(ours.SECRET), "three", round(seconds * rate))
         samples = _sampled(
             running,
@@ -131,7 +131,7 @@ def neighbours(count: int, rate: float, kinds: Sequence[str] = tuple(NEIGHBOURS)
     first = 0.0
     for kind in kinds:
         title = NEIGHBOURS[kind]
-        with System() as system, ours.relay(system).start() as running:
+        with System() as system, ours.relay(system).running() as running:
             _paced(running, deliveries.signed(system.secret(ours.SECRET), "three-warm", 3), 5.0)
             _settle(system, 3)
             _upset(system, kind)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import queue
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Self
 
 from local import node
 from local.child_process import ChildProcess
+from local.ports import Port
 
 HERE = Path(__file__).resolve().parent
 PACKAGE = HERE / "node_modules" / "azurite"
@@ -21,6 +23,7 @@ QUICK = HERE / "azurite_quick.js"
 ACCOUNT = "devstoreaccount1"
 # Not a secret: Azurite's documented key, the same everywhere.
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+SERVICES = ("Blob", "Queue", "Table")
 LISTENING = re.compile(r"Azurite (Blob|Queue|Table) service is successfully listening at http://127\.0\.0\.1:(\d+)")
 
 
@@ -43,62 +46,62 @@ def install() -> None:
 
 
 class Azurite(ChildProcess):
-    """One storage account on 127.0.0.1: in memory, or in the folder `location` to outlive a restart."""
+    """One storage account on 127.0.0.1: in memory, or in the folder `location` to outlive a restart.
+
+    It comes back at the same ports when it is started again; at the end of its `with` block they are let go.
+    """
 
     def __init__(self, location: Path | None = None) -> None:
         super().__init__()
         self._location = location
         self._said: deque[str] = deque(maxlen=50)
-        self._found: dict[str, int] = {}
+        self._ports = {service: Port() for service in SERVICES}
 
     @property
-    def ports(self) -> tuple[int, int, int]:
-        """The ports of blobs, queues and tables; give them to `start` to come back at the same place."""
-        return self._found["Blob"], self._found["Queue"], self._found["Table"]
+    def ports(self) -> dict[str, int]:
+        """The ports of the services `Blob`, `Queue` and `Table`."""
+        return {service: port.number for service, port in self._ports.items()}
 
     @property
     def connection_string(self) -> str:
         """What AzureWebJobsStorage has to be."""
-        endpoints = zip(("Blob", "Queue", "Table"), self.ports, strict=True)
-        places = [f"{kind}Endpoint=http://127.0.0.1:{port}/{ACCOUNT};" for kind, port in endpoints]
+        places = [f"{kind}Endpoint=http://127.0.0.1:{port}/{ACCOUNT};" for kind, port in self.ports.items()]
         return f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};" + "".join(places)
 
-    def start(self, ports: tuple[int, int, int] = (0, 0, 0), timeout: float = 60) -> Self:
-        """Start it, on free ports unless given, and wait until it listens; RuntimeError with its output."""
-        self._found.clear()
-        self._process = subprocess.Popen(
-            self._command(ports), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        listening = threading.Event()
+    def start(self, timeout: float = 60) -> Self:
+        """Start it, and wait until it listens; RuntimeError with its output."""
+        self._process = subprocess.Popen(self._command(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        listening: queue.Queue[bool] = queue.Queue()
         threading.Thread(target=self._read, args=(self._process, listening), daemon=True).start()
-        listening.wait(timeout)
-        if len(self._found) < 3:
-            self.stop()
-            raise RuntimeError("Azurite did not start:\n" + "".join(self._said))
-        return self
+        with contextlib.suppress(queue.Empty):
+            if listening.get(timeout=timeout):
+                return self
+        self.stop()
+        raise RuntimeError("Azurite did not start:\n" + "".join(self._said))
 
-    def _command(self, ports: tuple[int, int, int]) -> list[str]:
+    def _command(self) -> list[str]:
         found = node.node()
         if found is None or not PACKAGE.is_dir():
             raise RuntimeError("Azurite is not installed: python -m local.azurite install")
         command = [str(found), "--require", str(QUICK), str(PACKAGE / "dist" / "src" / "azurite.js")]
         command += ["--disableTelemetry", "--skipApiVersionCheck"]
-        for kind, port in zip(("blob", "queue", "table"), ports, strict=True):
-            command += [f"--{kind}Host", "127.0.0.1", f"--{kind}Port", str(port)]
+        for service, port in self.ports.items():
+            command += [f"--{service.lower()}Host", "127.0.0.1", f"--{service.lower()}Port", str(port)]
         kept = ["--location", str(self._location)] if self._location else ["--inMemoryPersistence"]
         return command + kept
 
-    def _read(self, process: subprocess.Popen[str], listening: threading.Event) -> None:
+    def _read(self, process: subprocess.Popen[str], listening: queue.Queue[bool]) -> None:
         # To the end: Azurite writes a line per request, and would stand still on a full pipe.
         assert process.stdout is not None
+        found = {}
         for line in process.stdout:
             self._said.append(line)
             if match := LISTENING.search(line):
-                self._found[match[1]] = int(match[2])
-            if len(self._found) == 3:
-                listening.set()
+                found[match[1]] = int(match[2])
+            if found == self.ports:
+                listening.put(True)
         process.stdout.close()
-        listening.set()
+        listening.put(False)
 
     def stop(self, timeout: float = 10) -> None:
         """Stop it; what was in memory is gone."""
@@ -111,6 +114,11 @@ class Azurite(ChildProcess):
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        for port in self._ports.values():
+            port.release()
 
 
 def main() -> None:

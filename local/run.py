@@ -60,7 +60,7 @@ def _show_parts(system: System, worker: Host) -> None:
     parts = {
         "webhooks": f"{worker.url}/api/webhooks/wine-dev (Databricks), …/models (MLflow)",
         "health": f"{worker.url}/api/health",
-        "storage": f"Azurite, queues on port {system.azurite.ports[1]}",
+        "storage": f"Azurite, queues on port {system.azurite.ports['Queue']}",
         "Key Vault": f"{system.vault.url} (stand-in)",
         "Azure DevOps": f"{system.devops.url} (stand-in)",
         "chat": f"{system.chat.url} (stand-in for Slack and Teams)",

@@ -57,7 +57,7 @@ class Worker:
 
     def _environment(self, stack: ExitStack) -> dict[str, str]:
         places = ""
-        for kind, port in zip(("Blob", "Queue", "Table"), self._system.azurite.ports, strict=True):
+        for kind, port in self._system.azurite.ports.items():
             proxy = Proxy(f"http://127.0.0.1:{port}", storage_window, lambda _: self)
             places += f"{kind}Endpoint={stack.enter_context(proxy).url}/{ACCOUNT};"
         devops = stack.enter_context(Proxy(self._system.devops.url, target_window, lambda _: self))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
+from urllib.parse import urlsplit
+
+from bench.processes import check_owner
 
 
 class Running(Protocol):
@@ -36,3 +39,10 @@ class Contestant:
     verifies: bool
     queued: Callable[[], int] | None = None
     empty: Callable[[], None] | None = None
+
+    @contextmanager
+    def running(self) -> Iterator[Running]:
+        """Start it, and yield it once it owns its port; stop it. Raises NotItsPortError if another process does."""
+        with self.start() as found:
+            check_owner(found.pid, urlsplit(found.url).port or 0)
+            yield found

@@ -13,7 +13,8 @@ from azure.core.exceptions import ResourceExistsError
 from azure.storage.queue import QueueClient, TextBase64EncodePolicy
 
 from bench.contestants.contestant import Contestant, Running
-from bench.processes import Child, free_port
+from bench.processes import Child
+from local.ports import free_port
 from local.system import DEFINITION, ORGANIZATION, PROJECT, System
 from local.worker import ROOT, Host
 from shared.messages import EVENTS_QUEUE

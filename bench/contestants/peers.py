@@ -18,7 +18,8 @@ from pathlib import Path
 
 from bench.contestants import ours
 from bench.contestants.contestant import Contestant, Running
-from bench.processes import Child, free_port
+from bench.processes import Child
+from local.ports import free_port
 from local.system import System
 from local.worker import ROOT
 

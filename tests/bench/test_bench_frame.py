@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,9 +17,10 @@ from rich.console import Console
 from bench import load
 from bench.counting import is_periodic, queue_operation, table_operation
 from bench.plot import bars
-from bench.processes import Child, NotItsPortError, check_owner, free_port
+from bench.processes import Child, NotItsPortError, check_owner
 from bench.report import Report
 from bench.rounds import Figure, measure, quantile, turned
+from local.ports import free_port
 from local.serving import Server, serve
 
 ANSWER = (
@@ -99,8 +99,8 @@ def test_a_contestant_that_ends_at_once_is_told_with_its_output() -> None:
     port = free_port()
     with pytest.raises(RuntimeError, match="what it said"):
         Child([sys.executable, "-c", "print('what it said')"], port, os.environ, Path.cwd()).start()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", port))
+    with pytest.raises(NotItsPortError, match="owned by nobody"):
+        check_owner(os.getpid(), port)
 
 
 def test_two_contestants_are_compared_round_by_round() -> None:

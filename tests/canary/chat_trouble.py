@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 from typing import Any
 
 from local.key_vault import FORBIDDEN
+from local.ports import free_port
 from tests.canary.echoing import CUT, SENT
 from tests.canary.planting import Planting
 
-_HELD: list[socket.socket] = []
 TROUBLE: dict[str, dict[str, Any]] = {
     "401": {"status": 401, "body": "invalid_token"},
     "403": {"status": 403, "body": "action_prohibited"},
@@ -59,7 +58,7 @@ def plant_bad_urls(planting: Planting) -> None:
     """URLs to which nothing can be sent, and one that the vault does not give away."""
     for what, form in BAD_URLS.items():
         planting.keep(f"url-{what}", form)
-    planting.keep("url-nobody-listens", f"http://127.0.0.1:{port_of_nobody()}/slack/{{}}")
+    planting.keep("url-nobody-listens", f"http://127.0.0.1:{free_port()}/slack/{{}}")
     for what in (*BAD_URLS, "nobody-listens"):
         planting.route(f"url-{what}", "slack", {"url_secret": f"url-{what}", "text": "hello"})
     planting.keep("vault-says-no")
@@ -88,11 +87,3 @@ def _failing(planting: Planting, kind: str, trouble: str, fault: dict[str, Any])
         chat.faults.add("POST", path, times=None, **fault)
     options = {"url_secret": name, "text": "{model}: {comment}", "at_most_once": trouble == "lost"}
     planting.route(name, kind, options, ENDS.get(trouble, "dead"), tell=("slack", "teams"))
-
-
-def port_of_nobody() -> int:
-    """Return a port on which nobody listens, and nobody will while this process lives: it is bound, and refuses."""
-    held = socket.socket()
-    held.bind(("127.0.0.1", 0))
-    _HELD.append(held)
-    return int(held.getsockname()[1])

@@ -8,8 +8,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
+from local.ports import free_port
 from local.worker import ROOT
-from tests.canary.chat_trouble import port_of_nobody
 from tests.canary.echoing import SENT
 from tests.canary.planting import Planting, canary
 
@@ -48,7 +48,7 @@ def failing_calls(planting: Planting, url: str) -> dict[str, Call]:
         "wrong key": Call(url, planting.canaries["wrong-key"], words),
         "key with newline": Call(url, f"{key}\n", words),
         "key beyond latin": Call(url, f"{key}\u2026", words),
-        "nobody": Call(f"http://127.0.0.1:{port_of_nobody()}", key, words),
+        "nobody": Call(f"http://127.0.0.1:{free_port()}", key, words),
         "no event": Call(url, key, ("events", "show", "no-such-event")),
     }
     receiver = planting.system.receiver

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import socket
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 import requests
 from azure.core.exceptions import ResourceNotFoundError
 
+from local.ports import free_port
 from local.system import System
 from local.worker import Host
 from shared import poison
@@ -260,11 +260,8 @@ def test_the_health_page_names_a_setting_that_makes_no_sense(system: System, nam
 
 
 def test_the_health_page_says_when_the_storage_account_can_not_be_used(system: System) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    elsewhere = system.azurite.connection_string
-    for each in system.azurite.ports:
+    port, elsewhere = free_port(), system.azurite.connection_string
+    for each in system.azurite.ports.values():
         elsewhere = elsewhere.replace(f":{each}/", f":{port}/")
     [problem] = problems(system, AzureWebJobsStorage=elsewhere)
     assert problem.startswith("the storage account can't be used: ")

@@ -129,7 +129,7 @@ def test_an_output_that_cannot_be_written_gives_500_and_a_later_one_works(scene:
         host = own.host()
         azurite.stop()
         assert requests.post(f"{host.url}/api/work", data="lost").status_code == 500
-        azurite.start(azurite.ports)
+        azurite.start()
         assert requests.post(f"{host.url}/api/work", data="kept").status_code == 202
         assert [seen["count"] for seen in own.done.told("kept")] == [1]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import pytest
 
 from local.chat import Message
 from local.faults import Call
+from local.ports import free_port
 from shared.steps import State, Step
 from tests.conftest import Relay, until
 
@@ -134,9 +134,7 @@ def test_a_secret_that_holds_no_usable_url_ends_the_step_without_showing_it(rela
 def test_a_channel_that_could_not_be_reached_is_tried_again_even_where_once_is_the_limit(
     relay: Relay, model: str
 ) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     relay.system.vault.set("late-slack", f"http://127.0.0.1:{port}/slack/late/a-secret-path")
     event = relay.comment(f"late-{model}", "hello")
 
