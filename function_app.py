@@ -27,12 +27,12 @@ STORAGE = "AzureWebJobsStorage"
 
 @app.route("webhooks/{source}", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)  # the signature is the gate
 @app.queue_output("events", queue_name="events", connection=STORAGE)
-def receive_delivery(req: func.HttpRequest, events: func.Out[str], context: func.Context) -> func.HttpResponse:
+async def receive_delivery(req: func.HttpRequest, events: func.Out[str], context: func.Context) -> func.HttpResponse:
     """Verify a registry's delivery and put its event on the queue `events`, before it is answered 202."""
     from handlers.receive import receive
 
     trace = context.trace_context.trace_parent or ""
-    answer = receive(req.route_params["source"], _headers(req), req.get_body(), time.time(), trace)
+    answer = await receive(req.route_params["source"], _headers(req), req.get_body(), time.time(), trace)
     if answer.message:
         events.set(answer.message)
     return _json(answer.status, answer.body, answer.headers)

@@ -7,6 +7,7 @@ what is imported is what is measured.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 import time
@@ -51,7 +52,7 @@ def _app(watch: _Watch, deliveries: list[dict[str, Any]]) -> list[str]:
 
     messages = []
     for number, given in enumerate(deliveries):
-        answer = receive(given["source"], given["headers"], given["body"].encode(), time.time())
+        answer = asyncio.run(receive(given["source"], given["headers"], given["body"].encode(), time.time()))
         if answer.status != 202:
             from handlers.health import health
 

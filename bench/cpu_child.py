@@ -7,13 +7,14 @@ that a change of the processor's pace is shared.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -50,37 +51,41 @@ def main() -> None:
     body, good, wrong = given["body"].encode(), given["headers"], {**given["headers"], **given["wrong"]}
     secret, decoder = given["secret"].encode(), msgspec.json.Decoder(Body)
 
-    def bare() -> None:
+    async def bare() -> None:
         made = hmac.digest(secret, body, hashlib.sha256).hex()
         if not hmac.compare_digest(made, good["x-databricks-signature"]):
             raise RuntimeError("the signature does not hold")
         decoder.decode(body)
 
-    def ask(headers: dict[str, str], status: int) -> None:
-        answer = receive(given["source"], headers, body, time.time())
+    async def ask(headers: dict[str, str], status: int) -> None:
+        answer = await receive(given["source"], headers, body, time.time())
         if answer.status != status:
             raise RuntimeError(f"answered {answer.status}: {answer.body}")
 
     # as in the worker, which hears all from INFO on and hands it to the host: that is the host's, and left out
     logging.basicConfig(level=logging.INFO, handlers=[logging.NullHandler()])
-    kinds: dict[str, Callable[[], None]] = {
+    kinds: dict[str, Callable[[], Awaitable[None]]] = {
         "bare": bare,
         "accepted": lambda: ask(good, 202),
         "refused": lambda: ask(wrong, 401),
     }
+    print(json.dumps(asyncio.run(_in_turns(kinds, max(count // BATCH, 1)))))
+
+
+async def _in_turns(kinds: dict[str, Callable[[], Awaitable[None]]], turns: int) -> dict[str, list[float]]:
     told: dict[str, list[float]] = {name: [] for name in kinds}
     for call in kinds.values():
-        call()  # what is asked for once is asked for before
-    for turn in range(max(count // BATCH, 1)):
+        await call()  # what is asked for once is asked for before
+    for turn in range(turns):
         for name in list(kinds) if turn % 2 else list(kinds)[::-1]:
-            told[name].append(_microseconds(kinds[name]))
-    print(json.dumps(told))
+            told[name].append(await _microseconds(kinds[name]))
+    return told
 
 
-def _microseconds(call: Callable[[], None]) -> float:
+async def _microseconds(call: Callable[[], Awaitable[None]]) -> float:
     began = time.thread_time_ns()
     for _ in range(BATCH):
-        call()
+        await call()
     return (time.thread_time_ns() - began) / BATCH / 1000
 
 

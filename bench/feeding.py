@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 import threading
@@ -75,7 +76,7 @@ def main() -> None:
 
     messages = []
     for headers, body in json.load(sys.stdin):
-        answer = receive(ours.SOURCE, headers, body.encode(), time.time())
+        answer = asyncio.run(receive(ours.SOURCE, headers, body.encode(), time.time()))
         if answer.status != 202:
             raise RuntimeError(f"answered {answer.status}: {answer.body}")
         messages.append(answer.message)

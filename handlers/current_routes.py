@@ -16,6 +16,7 @@ from shared.routes import Routes
 from shared.routes_file import parse_routes
 from shared.routes_rules import Rules
 from shared.settings import allowed_url, settings
+from shared.waits import about_to_wait
 
 LOOK_AGAIN_SECONDS = 30.0
 _APP = Path(__file__).resolve().parent.parent
@@ -38,13 +39,15 @@ def current_routes() -> Routes:
     Raises RoutesError for an invalid file: routes that nobody reviewed in this form act on nothing, the former ones
     neither, since other workers may never have seen them. Raises RoutesUnavailable if the file was never read.
     """
-    # Whoever comes first looks; the others go on with what is known, and wait only if nothing is.
-    if _is_due() and _lock.acquire(blocking=_loaded.routes is None and _loaded.problem is None):
-        try:
-            if _is_due():
-                _look()
-        finally:
-            _lock.release()
+    if _is_due():
+        about_to_wait()
+        # Whoever comes first looks; the others go on with what is known, and wait only if nothing is.
+        if _lock.acquire(blocking=_loaded.routes is None and _loaded.problem is None):
+            try:
+                if _is_due():
+                    _look()
+            finally:
+                _lock.release()
     routes, problem = _loaded.routes, _loaded.problem
     if problem is not None:
         raise problem

@@ -1,14 +1,16 @@
 """Receive one delivery: judge it, and either hand on its event or answer with the truth.
 
 Sans I/O but for the vault and the routes: bytes in, an answer and a queue message out. The caller writes the message
-before the answer goes out, so a 202 means stored.
+before the answer goes out, so a 202 means stored. It runs on the worker's loop, so that no delivery waits for a thread
+while steps have them all; what has to wait goes to threads of its own.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -30,8 +32,10 @@ from shared.messages import EventMessage, encode, encode_event
 from shared.routes import Routes, Source
 from shared.signatures import is_same
 from shared.telemetry import span, tell, traceparent
+from shared.waits import in_thread, soon
 
 MAX_BODY_BYTES = 1024 * 1024
+MAX_LOOP_BYTES = 16 * 1024  # a larger body is judged in a thread: to read it takes milliseconds
 MAX_SHOWN = 63  # as long as a source's name may be
 MAX_MESSAGE_BYTES = 30_000  # a table property holds 32 Ki characters, a queue message 48 KiB before base64
 FUTURE_SECONDS = 60.0
@@ -53,7 +57,7 @@ class _Rejection(Exception):
         self.status, self.reason = status, reason
 
 
-def receive(source_name: str, headers: Mapping[str, str], body: bytes, now: float, trace: str = "") -> Answer:
+async def receive(source_name: str, headers: Mapping[str, str], body: bytes, now: float, trace: str = "") -> Answer:
     """Return the answer to one delivery, and tell of it; `trace` is the host's W3C traceparent.
 
     `headers` with lower-case names, `body` as it came, `now` in seconds since 1970. Answers 202, 400, 401, 413, 422
@@ -62,7 +66,8 @@ def receive(source_name: str, headers: Mapping[str, str], body: bytes, now: floa
     """
     began = time.perf_counter()
     with span("receive_delivery", trace) as told:
-        answer = _judge(source_name, headers, body, now)
+        judge = partial(_judge, source_name, headers, body, now)
+        answer = await (soon(judge) if len(body) <= MAX_LOOP_BYTES else in_thread(judge))
         told["http.response.status_code"] = answer.status
         reason = str(answer.body.get("error", ""))
         tell(
@@ -112,17 +117,17 @@ def _unauthorized() -> Answer:
 
 
 def _is_authentic(source: Source, kind: SourceKind, headers: Mapping[str, str], body: bytes) -> bool:
-    signed = lambda: kind.is_signed(headers, body, vault.versions(source.secret))  # noqa: E731
-    if not _holds(source.secret, signed):
+    if not _holds(source.secret, lambda versions: kind.is_signed(headers, body, versions)):
         return False
     name = source.authorization_secret
     given = headers.get("authorization", "")
-    return not name or _holds(name, lambda: is_same(given, vault.versions(name)))
+    return not name or _holds(name, lambda versions: is_same(given, versions))
 
 
-def _holds(secret: str, check: Any) -> bool:
+def _holds(secret: str, check: Callable[[tuple[bytes, ...]], bool]) -> bool:
     """Tell whether the check holds, if need be after asking the vault for news: a secret may just have been rotated."""
-    return bool(check() or (vault.refresh_early(secret) and check()))
+    known = vault.versions(secret)
+    return check(known) or (vault.refresh_early(secret, known) and check(vault.versions(secret)))
 
 
 def _check_age(source: Source, delivery: Delivery, now: float) -> None:

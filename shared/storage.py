@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from shared.errors import SettingError
 from shared.sessions import client_options
 from shared.settings import storage_setting
+from shared.waits import about_to_wait
 
 if TYPE_CHECKING:
     from azure.data.tables import TableClient, TableServiceClient
@@ -87,6 +88,7 @@ def rows(name: str, condition: str, values: Mapping[str, Any]) -> Iterator[Any]:
 
 def write_blob(name: str, text: str) -> None:
     """Store a text under a name in the app's container, over what stood there."""
+    about_to_wait()
     from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
     container = _container()

@@ -24,6 +24,7 @@ from shared.redaction import remember
 from shared.sessions import client_options
 from shared.settings import is_loopback, settings
 from shared.telemetry import span, tell
+from shared.waits import about_to_wait
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -92,36 +93,45 @@ def renew(name: str) -> None:
         _read(name, entry)
 
 
-def refresh_early(name: str) -> bool:
-    """Ask the vault before the cache time is over, since a signature didn't match.
+def refresh_early(name: str, known: tuple[bytes, ...]) -> bool:
+    """Ask the vault before the cache time is over, since a signature matched none of the `known` versions.
 
-    Returns False when that was done less than 30 s ago, or the answer is no news. Raises VaultUnavailable when it
-    was due and the vault can't be asked: then nobody knows whether the signature is wrong.
+    Returns whether there are others now, whoever asked; the vault is not asked again within 30 s. Raises
+    VaultUnavailable when it was due and the vault can't be asked: then nobody knows whether the signature is wrong.
     """
     entry = _entry(name)
-    with entry.lock:
-        now = time.monotonic()
-        if now - entry.refused_at < EARLY_REFRESH_SECONDS:
-            return False
-        if not entry.failed and now - entry.asked_at < NEWS_SECONDS:
-            return False
-        entry.refused_at, before = now, entry.values
-        if not entry.failed or now - entry.asked_at >= RETRY_AFTER_FAILURE_SECONDS:
-            _read(name, entry)
-        if entry.failed:
-            raise VaultUnavailable(f"Key Vault could not be asked for {name!r}: {entry.failed}")
-        return entry.values != before
+    if entry.lock.locked() or _may_have_news(entry):
+        about_to_wait()
+        with entry.lock:
+            if _may_have_news(entry):
+                _look_for_news(name, entry)
+    return _long_enough(name, entry.values) != known
+
+
+def _may_have_news(entry: _Entry) -> bool:
+    now = time.monotonic()
+    was_just_read = not entry.failed and now - entry.asked_at < NEWS_SECONDS
+    return now - entry.refused_at >= EARLY_REFRESH_SECONDS and not was_just_read
+
+
+def _look_for_news(name: str, entry: _Entry) -> None:
+    entry.refused_at = time.monotonic()
+    if not entry.failed or entry.refused_at - entry.asked_at >= RETRY_AFTER_FAILURE_SECONDS:
+        _read(name, entry)
+    if entry.failed:
+        raise VaultUnavailable(f"Key Vault could not be asked for {name!r}: {entry.failed}")
 
 
 def _current(name: str) -> tuple[str, ...]:
     entry = _entry(name)
-    is_old = not _is_fresh(entry)
-    # Whoever comes first asks; the others wait only when there is nothing to serve meanwhile.
-    if is_old and entry.lock.acquire(blocking=not _servable(entry)):
-        try:
-            _read_if_due(name, entry)
-        finally:
-            entry.lock.release()
+    if not _is_fresh(entry):
+        about_to_wait()
+        # Whoever comes first asks; the others wait only when there is nothing to serve meanwhile.
+        if entry.lock.acquire(blocking=not _servable(entry)):
+            try:
+                _read_if_due(name, entry)
+            finally:
+                entry.lock.release()
     if entry.unusable:
         raise SecretUnusable(entry.unusable)
     if not _servable(entry):

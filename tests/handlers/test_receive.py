@@ -306,3 +306,14 @@ def test_what_storage_did_not_take_is_not_answered_202_and_the_senders_retry_suc
         system.azurite.start()
         assert [relay.databricks(body).status_code for body in bodies.values()] == [202, 202]
         until(lambda: len([start for start in system.devops.starts if model in str(start.variables)]) == 2)
+
+
+def test_a_delivery_is_answered_while_steps_hold_every_thread(model: str) -> None:
+    with System() as system:
+        relay = Relay(system, system.worker({**IMPATIENT, "PYTHON_THREADPOOL_THREAD_COUNT": "2"}))
+        system.devops.faults.add("POST", "releases$", times=None, slow=8)
+        for version in "12":
+            relay.databricks(sender.databricks_stage_change(f"release-{model}", version, "Production"))
+        until(lambda: len(system.devops.faults.calls("POST", "releases$")) == 2)
+        assert relay.databricks(comment()).status_code == 202
+        assert [call.status for call in system.devops.faults.calls("POST", "releases$")] == [None, None]

@@ -44,7 +44,7 @@ def source_of(flow: str, fault: str) -> str:
 
 
 OUTAGES = [(flow, fault) for flow in FLOWS for fault in FAULTS]
-SOURCES = ("rotated", "hammered", "crowded", "down", "slow", *(source_of(*outage) for outage in OUTAGES))
+SOURCES = ("rotated", "changed", "hammered", "crowded", "down", "slow", *(source_of(*outage) for outage in OUTAGES))
 
 
 def webhook(source: str) -> str:
@@ -288,6 +288,15 @@ def flood(relay: Relay, source: str, secret: str) -> tuple[set[int], float]:
     with ThreadPoolExecutor(25) as pool:
         found = list(pool.map(lambda _: send(relay, source, secret).status_code, range(MANY)))
     return set(found), time.monotonic() - began
+
+
+def test_those_that_come_at_once_with_a_secret_that_was_just_changed_are_all_taken(rotating: Relay) -> None:
+    assert send(rotating, "changed").status_code == 202
+    rotating.system.vault.set(webhook("changed"), secrets.token_hex(16))
+    time.sleep(NEWS_SECONDS)
+    break_vault(rotating, webhook("changed"), slow=0.5)
+    answers, _ = flood(rotating, "changed", "")
+    assert answers == {202}
 
 
 def test_wrong_signatures_do_not_make_the_app_ask_the_vault_more_often(rotating: Relay) -> None:
