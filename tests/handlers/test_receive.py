@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +16,8 @@ import requests
 
 from local import sender
 from local.system import System
-from tests.conftest import IMPATIENT, Relay, until
+from shared import vault
+from tests.conftest import IMPATIENT, ROUTES, Relay, until
 
 Headers = dict[str, str]
 OK = {"event": "COMMENT_CREATED", "model_name": "quiet", "version": "1", "comment": "c", "text": "t"}
@@ -317,3 +321,29 @@ def test_a_delivery_is_answered_while_steps_hold_every_thread(model: str) -> Non
         until(lambda: len(system.devops.faults.calls("POST", "releases$")) == 2)
         assert relay.databricks(comment()).status_code == 202
         assert [call.status for call in system.devops.faults.calls("POST", "releases$")] == [None, None]
+
+
+def test_the_loop_on_which_deliveries_are_judged_asks_nobody_and_opens_nothing(relay: Relay) -> None:
+    body, large = comment(), comment(text="x" * 100_000)
+    right, wrong = signed(relay, body), other_signature(BAD_SIGNATURES["of other bytes"])(relay, body)
+    news, due = vault.NEWS_SECONDS + 0.1, 2.1
+    given = [(0.0, right, body), (0.0, right, body), (news, wrong, body), (due, right, body)]
+    settings = {**relay.system.environment(ROUTES), "SECRET_CACHE_SECONDS": "2", "TELEMETRY": "host"}
+    told = judged([*given, (0.0, signed(relay, large), large)], settings)
+    assert told["statuses"] == [202, 202, 401, 202, 202]
+    assert told["loop"] == []
+    assert told["threads"].count("secret wine-dev-webhook is fetched") == 3
+    assert {what.partition(" ")[0] for what in told["threads"]} >= {"open", "socket.connect"}
+
+
+def judged(given: list[tuple[float, Headers, bytes]], settings: dict[str, str]) -> dict[str, list[Any]]:
+    """Have deliveries judged by receive_child.py, each after so many seconds; return what it prints."""
+    told = [
+        (pause, "wine-dev", {key.lower(): value for key, value in headers.items()}, body.decode())
+        for pause, headers, body in given
+    ]
+    command, env = [sys.executable, "-m", "tests.handlers.receive_child"], {**os.environ, **settings}
+    done = subprocess.run(command, input=json.dumps(told), env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, list[Any]] = json.loads(done.stdout.splitlines()[-1])
+    return found
