@@ -7,7 +7,6 @@ what is imported is what is measured.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 import time
@@ -48,6 +47,8 @@ def _app(watch: _Watch, deliveries: list[dict[str, Any]]) -> list[str]:
     watch.lap("import")
     function_app.app.get_functions()
     watch.lap("index")
+    import asyncio  # there by now, as it is in a worker
+
     from handlers.receive import receive
 
     messages = []
