@@ -29,7 +29,7 @@ def plant_devops(planting: Planting) -> None:
 
 def _answering_badly(planting: Planting, trouble: str, fault: dict[str, Any]) -> None:
     _fault(planting, trouble, fault)
-    planting.keep(f"pat-{trouble}")
+    planting.system.devops.pats.add(planting.keep(f"pat-{trouble}"))  # it holds: what goes wrong is the project's
     ends = "in_doubt" if trouble in ("json-500", "dropped") else "dead"
     _release(planting, f"release-pat-{trouble}", f"project-{trouble}", f"pat-{trouble}", ends)
     _release(planting, f"release-token-{trouble}", f"project-{trouble}", ends=ends)

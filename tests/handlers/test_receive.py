@@ -315,7 +315,7 @@ def test_what_storage_did_not_take_is_not_answered_202_and_the_senders_retry_suc
 def test_a_delivery_is_answered_while_steps_hold_every_thread(model: str) -> None:
     with System() as system:
         relay = Relay(system, system.worker({**IMPATIENT, "PYTHON_THREADPOOL_THREAD_COUNT": "2"}))
-        system.devops.faults.add("POST", "releases$", times=None, slow=8)
+        system.devops.faults.add("POST", "releases$", times=None, slow=5)
         for version in "12":
             relay.databricks(sender.databricks_stage_change(f"release-{model}", version, "Production"))
         until(lambda: len(system.devops.faults.calls("POST", "releases$")) == 2)
