@@ -32,7 +32,7 @@ from shared.messages import EventMessage, encode, encode_event
 from shared.routes import Routes, Source
 from shared.signatures import is_same
 from shared.telemetry import span, tell, traceparent
-from shared.waits import in_thread, soon
+from shared.waits import about_to_wait, soon
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_LOOP_BYTES = 16 * 1024  # a larger body is judged in a thread: to read it takes milliseconds
@@ -66,8 +66,7 @@ async def receive(source_name: str, headers: Mapping[str, str], body: bytes, now
     """
     began = time.perf_counter()
     with span("receive_delivery", trace) as told:
-        judge = partial(_judge, source_name, headers, body, now)
-        answer = await (soon(judge) if len(body) <= MAX_LOOP_BYTES else in_thread(judge))
+        answer = await soon(partial(_judge, source_name, headers, body, now))
         told["http.response.status_code"] = answer.status
         reason = str(answer.body.get("error", ""))
         tell(
@@ -99,6 +98,8 @@ def _judge(source_name: str, headers: Mapping[str, str], body: bytes, now: float
 def _receive(source_name: str, headers: Mapping[str, str], body: bytes, now: float) -> Answer:
     if len(body) > MAX_BODY_BYTES:
         raise _Rejection(413, f"a delivery may have {MAX_BODY_BYTES} bytes at most")
+    if len(body) > MAX_LOOP_BYTES:
+        about_to_wait()
     routes = current_routes()
     source = routes.sources.get(source_name)
     if source is None:

@@ -98,22 +98,14 @@ class Azurite(ChildProcess):
             self._said.append(line)
             if match := LISTENING.search(line):
                 found[match[1]] = int(match[2])
-            if found == self.ports:
-                listening.put(True)
+                if found == self.ports:
+                    listening.put(True)
         process.stdout.close()
         listening.put(False)
 
     def stop(self, timeout: float = 10) -> None:
         """Stop it; what was in memory is gone."""
-        if self._process is None or self._process.poll() is not None:
-            return
-        self.resume()
-        self._process.terminate()
-        try:
-            self._process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._end(timeout)
 
     def __exit__(self, *_: object) -> None:
         self.stop()

@@ -38,6 +38,18 @@ class ChildProcess(ABC):
         """Let a frozen one go on."""
         self._signal(signal.SIGCONT)
 
+    def _end(self, timeout: float) -> None:
+        """End it gently, also one that is frozen; kill it if that takes longer. Nothing if it was not started."""
+        if self._process is None:
+            return
+        self.resume()
+        self._signal(signal.SIGTERM)
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._signal(signal.SIGKILL)
+            self._process.wait()
+
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(number)

@@ -62,11 +62,7 @@ class MlflowProcess(ChildProcess):
 
     def stop(self) -> None:
         """End it, also one that is frozen or not yet up; nothing if it never began."""
-        if self._process is None:
-            return
-        self.resume()
-        self._process.terminate()
-        self._process.wait(30)
+        self._end(timeout=30)
 
     @property
     def _log(self) -> Path:

@@ -80,12 +80,7 @@ class Host(ChildProcess):
         """Stop gently: what is in hand is finished first. Killed when that takes longer than `timeout`."""
         if self._process is None:
             return
-        self.resume()
-        self._signal(signal.SIGTERM)
-        try:
-            self._process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            self.kill()
+        self._end(timeout)
         self._close()
 
     def kill(self) -> None:

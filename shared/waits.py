@@ -1,7 +1,8 @@
 """Work on the worker's event loop, which must not wait there: all other deliveries would wait, too.
 
-Whoever is about to wait for another service, a file or a lock says so before. On the loop that breaks the work off, and
-it is done again in a thread. What never waits is spared the way to a thread and back, which takes longer than itself.
+Whoever is about to wait for another service, a file or a lock, or to compute for long, says so before. On the loop that
+breaks the work off, and it is done again in a thread. What never waits is spared the way to a thread and back, which
+takes longer than itself.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class WouldWait(Exception):
 
 
 def about_to_wait() -> None:
-    """Say that what follows may wait. Raises WouldWait on the loop; in a thread it does nothing."""
+    """Say that what follows may wait, or take long. Raises WouldWait on the loop; in a thread it does nothing."""
     if _on_loop.get():
         raise WouldWait
 
@@ -41,11 +42,6 @@ async def soon(work: Callable[[], Answer]) -> Answer:
         pass
     finally:
         _on_loop.reset(token)
-    return await in_thread(work)
-
-
-async def in_thread(work: Callable[[], Answer]) -> Answer:
-    """Return what the work returns, done in a thread with the context of the caller. Raises what it raises."""
     return await asyncio.get_running_loop().run_in_executor(_pool(), copy_context().run, work)
 
 
