@@ -44,7 +44,7 @@ def route_event(message: func.QueueMessage, steps: func.Out[List[str]]) -> None:
     """Write an event to the ledger and point to the first step of each route that matches."""
     from handlers.route import route_event
 
-    _point(steps, route_event(message.get_body(), _now()))
+    _point(steps, route_event(message.get_body(), _now))
 
 
 @app.queue_trigger("message", queue_name="steps", connection=STORAGE)
@@ -91,7 +91,7 @@ def route_poisoned_event(message: func.QueueMessage, steps: func.Out[List[str]])
     """Route once more what route_event was given up on, or keep it."""
     from handlers.poison import route_poisoned_event
 
-    _point(steps, route_poisoned_event(message.get_body(), _now()))
+    _point(steps, route_poisoned_event(message.get_body(), _now))
 
 
 @app.queue_trigger("message", queue_name="steps-poison", connection=STORAGE)

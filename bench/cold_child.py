@@ -71,7 +71,7 @@ def _target(watch: _Watch, deliveries: list[dict[str, Any]]) -> None:
     from handlers.run import run_step
     from shared.messages import encode
 
-    routed = [route_event(message.encode(), datetime.now(UTC)) for message in messages]
+    routed = [route_event(message.encode(), lambda: datetime.now(UTC)) for message in messages]
     watch.lap("route")
     for number, [pointer] in enumerate(routed):
         run_step(encode(pointer).encode(), lambda: datetime.now(UTC))

@@ -20,17 +20,17 @@ log = logging.getLogger("relay.operate")
 GAVE_UP = "the host gave up on its message: every run ended in an error; the function's log says which"
 
 
-def route_poisoned_event(message: bytes, now: datetime) -> list[StepMessage]:
+def route_poisoned_event(message: bytes, clock: Clock) -> list[StepMessage]:
     """Route an event once more whose message the host gave up on; return pointers as route_event does.
 
     Workers that died on it for reasons of their own make a message poison just as well as an event that can't be
     routed. What can't be routed here either is kept whole in the table `poison`, with the reason, for a replay.
     """
     try:
-        return route_event(message, now)
+        return route_event(message, clock)
     except Exception as error:  # a message that is none, a fault of ours: whatever it is, the message has to be kept
         log.exception("an event can't be routed: it is kept in the table poison")
-        _keep(EVENTS_QUEUE, message, f"{type(error).__name__}: {error}", now)
+        _keep(EVENTS_QUEUE, message, f"{type(error).__name__}: {error}", clock())
         return []
 
 

@@ -1,14 +1,16 @@
-"""Route one event: write it to the ledger with the first step of every route that matches, and point to those steps."""
+"""Route one event: write it to the ledger with the first step of every route that matches, and run or point to it."""
 
 from __future__ import annotations
 
 import logging
+import threading
 from datetime import datetime
 
 from handlers.current_routes import current_routes
 from handlers.decide import decide
 from handlers.reconcile_same import same_act
-from handlers.turn import point_to
+from handlers.run import take
+from handlers.turn import Clock, Turn, point_to
 from shared import ledger, storage
 from shared.beside import beside
 from shared.errors import RoutesError, RoutesUnavailable, SettingError
@@ -20,14 +22,19 @@ from shared.messages import (
     decode_event,
     decode_event_message,
 )
+from shared.settings import settings
+from shared.steps import ENDED, State, Step
 from shared.telemetry import dimensions_of, span, tell, traceparent
 
 ROUTES_RETRY_SECONDS = 60.0
+# Of the 24 events that a worker has in hand (host.json), so many may run their step: slow targets stop no routing.
+_hands = threading.BoundedSemaphore(16)
 
 
-def route_event(message: bytes, now: datetime) -> list[StepMessage]:
+def route_event(message: bytes, clock: Clock) -> list[StepMessage]:
     """Take one message of the queue `events`, return the pointers to the steps that may run now.
 
+    A single step is run at once, and with it what follows: a message, and a second instance to be woken, are spared.
     A message that comes twice changes nothing. While the routes can't be used the message is put back for later, as
     often as it takes. Raises storage errors, and msgspec.DecodeError for a message that is none: the host retries
     and then hands it to the poison queue.
@@ -35,10 +42,11 @@ def route_event(message: bytes, now: datetime) -> list[StepMessage]:
     envelope = decode_event_message(message)
     event = _event(envelope)
     with span("route_event", envelope.trace, dimensions_of(event)):
-        return _route(event, envelope.blob, message, now)
+        return _route(event, envelope.blob, message, clock)
 
 
-def _route(event: Event, blob: str, message: bytes, now: datetime) -> list[StepMessage]:
+def _route(event: Event, blob: str, message: bytes, clock: Clock) -> list[StepMessage]:
+    now = clock()
     try:
         routes = current_routes()
     except (RoutesError, RoutesUnavailable, SettingError) as error:
@@ -50,7 +58,7 @@ def _route(event: Event, blob: str, message: bytes, now: datetime) -> list[StepM
     matching = routes.matching(event)
     with beside(lambda: ledger.announce(event, now, opens=bool(matching))):
         decision = decide(routes, matching, event, moment)
-    steps = ledger.record(event, blob, decision, now, traceparent())
+    story, is_new = ledger.record(event, blob, decision, now, traceparent())
     if matching and not decision.routes:
         ledger.close_all(event.id)
     routes_named = ", ".join(route.name for route in decision.routes) or "no route"
@@ -61,7 +69,25 @@ def _route(event: Event, blob: str, message: bytes, now: datetime) -> list[StepM
         outcome="routed" if decision.routes else "unrouted",
         queue_ms=round((now.timestamp() - event.received) * 1000),
     )
-    return [point_to(step) for step in steps]
+    waiting = [step for step in story.steps.values() if _waits(step, now)]
+    # an event that comes again may have killed its worker: its steps get messages, which become poison by themselves
+    if is_new and len(waiting) == 1 and settings().runs_steps:
+        return _run_at_once(Turn(story, waiting[0], clock))
+    return [point_to(step) for step in waiting]
+
+
+def _waits(step: Step, now: datetime) -> bool:
+    """Tell whether a step is in nobody's hand: it is ready, or the worker that has claimed it did not come back."""
+    return step.state is State.READY or (step.state not in ENDED and step.due <= now)
+
+
+def _run_at_once(turn: Turn) -> list[StepMessage]:
+    if not _hands.acquire(blocking=False):
+        return [point_to(turn.step)]
+    try:
+        return take(turn)
+    finally:
+        _hands.release()
 
 
 def _event(envelope: EventMessage) -> Event:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from traceback import format_exc
@@ -44,7 +44,10 @@ _LEVELS = {State.DEAD: logging.ERROR, State.PARKED: logging.WARNING}
 
 @dataclass
 class Turn:
-    """The step as this worker last read or wrote it, its event's story, and what `prepare` has made ready."""
+    """The step as this worker last read or wrote it, its event's story, and what `prepare` has made ready.
+
+    `following` are the steps that its last move has made ready.
+    """
 
     story: Story
     step: Step
@@ -52,6 +55,7 @@ class Turn:
     module: Any = None
     options: Any = None
     connection: Any = None
+    following: Sequence[Step] = ()
 
     @property
     def age(self) -> float:
@@ -60,9 +64,19 @@ class Turn:
 
     def move(self, state: State, **changes: Any) -> None:
         """Take the step along an arrow, in the ledger and here. Raises ClaimLost."""
-        before, self.step = self.step, ledger.change(self.step, state, self.clock(), **changes)
+        before = self.step
+        self.step, *following = ledger.change(before, state, self.clock(), **changes)
+        self.following = following
         if state is not before.state or changes.get("reason"):
             tell_of_step(self.story, self.step, self.clock())
+
+    def of_follower(self) -> Turn | None:
+        """Return the turn of the step that the last move has made ready; None if that is none, or more than one."""
+        if len(self.following) != 1:
+            return None
+        steps = {step.id: step for step in (self.step, *self.following)}
+        story = msgspec.structs.replace(self.story, steps={**self.story.steps, **steps})
+        return Turn(story, self.following[0], self.clock)
 
     @property
     def dimensions(self) -> dict[str, str]:

@@ -1,16 +1,18 @@
 """The ledger: what happened to every event, in Table storage.
 
-Table `steps`, one partition per event: a row `event`, a row `route:NAME` for each route it started (as the route was
-then, so that a change of the file leaves events under way alone), a row `step:ID` for each step whose turn has come.
+Table `steps`, one partition per event: a row `event` with the routes it started (as they were then, so that a change
+of the file leaves events under way alone), and a row `step:ID` for each step whose turn has come. Two exceptions: a
+route's first step has no row before somebody claims it, and routes that fill more than a property have a row
+`route:NAME` each, and their first steps one from the start.
 Table `open`: the events that have not ended, for the sweeper; written before the first and removed after the last
 row of the event's end. Table `recent`: all events, newest first, a partition a day; `shared/recent.py` walks it. Every
-change of a step is a Replace with If-Match: whoever read an older row gets ClaimLost.
+change of a step is an Insert, or a Replace with If-Match: whoever read an older row, or none, gets ClaimLost.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -19,7 +21,17 @@ import msgspec
 
 from shared import failures, ledger_writes, storage
 from shared.errors import ClaimLost, UnknownStep
-from shared.ledger_rows import MAX_COLUMN, event_of, event_row, route_row, step_of, step_row
+from shared.ledger_rows import (
+    MAX_COLUMN,
+    event_of,
+    event_row,
+    folded_routes,
+    is_implied,
+    route_row,
+    routes_of,
+    step_row,
+    steps_of,
+)
 from shared.ledger_writes import STEPS
 from shared.messages import Event
 from shared.routes import Route
@@ -81,25 +93,34 @@ def announce(event: Event, now: datetime, *, opens: bool) -> None:
         _open(event.id, now)
 
 
-def record(event: Event, blob: str, decision: Decision, now: datetime, trace: str = "") -> list[Step]:
+def record(event: Event, blob: str, decision: Decision, now: datetime, trace: str = "") -> tuple[Story, bool]:
     """Write an event with the first step of each of its routes, unless it is known; `trace` is a W3C traceparent.
 
-    It has been announced before. Returns the steps that nobody has claimed yet: those just written or, if the event is
-    known, those whose pointers may have been lost.
+    It has been announced before. Returns its story as it stands now, and whether it is new.
     """
+    routes = {route.name: route for route in decision.routes}
+    folded = folded_routes(decision.routes)
     steps = _first_steps(event.id, decision, now)
-    rows = [*map(step_row, steps), *(route_row(event.id, route) for route in decision.routes)]
+    written = [step for step in steps if not folded or not is_implied(step)]
+    rows = [*map(step_row, written), *(route_row(event.id, route) for route in decision.routes if not folded)]
+    told = {"trace": trace, "routes": folded, "routed": now}
     # last: where it stands, all stands
-    rows.append({**event_row(event, blob, decision.cause, decision.skipped), "trace": trace})
-    if not ledger_writes.insert(rows):
+    rows.append({**event_row(event, blob, decision.cause, decision.skipped), **told})
+    etags = ledger_writes.insert(rows)
+    if not etags:
         _complete(event.id, rows)
         known = read(event.id)
         if known.event.timestamp != event.timestamp:  # a sender without a time of its own repeats itself
             storage.table(RECENT).delete_entity(*_recent_key(event))
-        return [step for step in known.steps.values() if step.state is State.READY and step.fence == 0]
+        return known, False
     for step in steps:
         failures.note(step, now)  # one that is parked from the start
-    return [step for step in steps if step.state is State.READY]
+    as_written = {step.id: step for step in (*steps, *_written(written, etags))}
+    return Story(event, routes, as_written, decision.cause, decision.skipped, trace), True
+
+
+def _written(steps: Sequence[Step], etags: list[str]) -> list[Step]:
+    return [msgspec.structs.replace(step, etag=etag) for step, etag in zip(steps, etags, strict=False)]
 
 
 def extend(story: Story, decision: Decision, now: datetime) -> list[Step]:
@@ -131,7 +152,7 @@ def read(event_id: str) -> Story:
     """Return the event's story. Raises UnknownStep if there is none, or if it is just being forgotten."""
     from azure.core.exceptions import ResourceNotFoundError
 
-    rows = {row["RowKey"]: row for row in _query(event_id)}
+    rows = _rows(event_id)
     unknown = UnknownStep(f"the ledger holds no event {event_id!r}")
     if "event" not in rows:
         raise unknown
@@ -139,28 +160,26 @@ def read(event_id: str) -> Story:
         event = event_of(rows["event"])
     except ResourceNotFoundError:  # its blob goes before its rows
         raise unknown from None
-    routes = [decoded(row["route"], Route) for key, row in rows.items() if key.startswith("route:")]
-    steps = [step_of(row) for key, row in rows.items() if key.startswith("step:")]
     return Story(
         event=event,
-        routes={route.name: route for route in routes},
-        steps={step.id: step for step in steps},
+        routes={route.name: route for route in routes_of(rows)},
+        steps=steps_of(rows),
         cause=decoded(rows["event"]["cause"], Cause) if rows["event"].get("cause") else None,
         skipped=decoded(rows["event"].get("skipped") or b"{}", dict[str, str]),
         trace=rows["event"].get("trace") or "",
     )
 
 
-def change(step: Step, state: State, now: datetime, *, then: Iterable[Step] = (), **changes: Any) -> Step:
-    """Move a step along an arrow, and insert with it, in one transaction, the steps whose turn it makes.
+def change(step: Step, state: State, now: datetime, *, then: Sequence[Step] = (), **changes: Any) -> list[Step]:
+    """Move a step along an arrow, and insert with it, in one transaction, the steps `then` whose turn it makes.
 
-    Returns the step as it stands now. Raises ClaimLost if the row is not as it was read.
+    Returns the step, and after it the others, as they stand now. Raises ClaimLost if the row is not as it was read.
     """
     after = moved(step, now, state, **changes)
-    etag = ledger_writes.replace(step_row(after), step.etag, [step_row(new) for new in then])
+    etags = ledger_writes.write(step_row(after), step.etag, [step_row(new) for new in then])
     if state is not step.state:
         failures.note(after, now)
-    return msgspec.structs.replace(after, etag=etag)
+    return _written([after, *then], etags)
 
 
 def close(story: Story) -> None:
@@ -196,8 +215,8 @@ def _delete_open(key: tuple[str, str], etag: str = "") -> None:
 
 
 def _has_ended(event_id: str) -> bool:
-    """The rows of its steps tell: a large event is not fetched from its blob for this."""
-    return all(row["state"] in ENDED for row in _query(event_id) if row["RowKey"].startswith("step:"))
+    """The rows tell: a large event is not fetched from its blob for this."""
+    return all(step.state in ENDED for step in steps_of(_rows(event_id)).values())
 
 
 def open_events() -> Iterator[str]:
@@ -224,7 +243,7 @@ def older_than(before: datetime, limit: int) -> Iterator[dict[str, Any]]:
 def forget(index_row: dict[str, Any]) -> None:
     """Remove an event with all that belongs to it; its index row last, so that a broken-off run is taken up again."""
     event_id = str(index_row["event"])
-    rows = _query(event_id)
+    rows = list(_rows(event_id).values())
     for row in rows:
         if row.get("blob"):
             storage.delete_blob(row["blob"])
@@ -233,13 +252,13 @@ def forget(index_row: dict[str, Any]) -> None:
     storage.table(RECENT).delete_entity(index_row["PartitionKey"], index_row["RowKey"])
 
 
-def _query(event_id: str) -> list[Any]:
-    return list(storage.rows(STEPS, "PartitionKey eq @id", {"id": event_id}))
+def _rows(event_id: str) -> dict[str, Any]:
+    return {row["RowKey"]: row for row in storage.rows(STEPS, "PartitionKey eq @id", {"id": event_id})}
 
 
 def _complete(event_id: str, rows: list[dict[str, Any]]) -> None:
     """Write what is missing of an event whose rows did not fit one transaction when its first writer stopped."""
-    there = {str(row["RowKey"]) for row in _query(event_id)}
+    there = set(_rows(event_id))
     if "event" not in there:
         ledger_writes.complete(rows, there)
 

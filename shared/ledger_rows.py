@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,10 +12,11 @@ import msgspec
 from shared import storage
 from shared.messages import Event, decode_event, encode_event
 from shared.routes import Route
-from shared.shapes import converted
-from shared.steps import State, Step
+from shared.shapes import converted, decoded
+from shared.steps import State, Step, new_step
 
 MAX_COLUMN = 1000  # columns for a person's eyes and for filters; the whole text stands in `event`
+MAX_FOLDED = 30_000  # characters of routes in the row `event`: a property holds 32 Ki
 MAX_SKIPPED = 100  # routes that are told of as skipped: what a property holds
 
 
@@ -52,6 +53,40 @@ def route_row(event_id: str, route: Route) -> dict[str, Any]:
         "RowKey": f"route:{route.name}",
         "route": msgspec.json.encode(route).decode(),
     }
+
+
+def folded_routes(routes: Sequence[Route]) -> str:
+    """Return the routes as they stand in the row `event`, empty if there are none, or more than a property holds."""
+    text = msgspec.json.encode(routes).decode() if routes else ""
+    return text if len(text) <= MAX_FOLDED else ""
+
+
+def routes_of(rows: Mapping[str, Any]) -> list[Route]:
+    """Return the routes that an event has started, from its rows by row key."""
+    kept = [decoded(row["route"], Route) for key, row in rows.items() if key.startswith("route:")]
+    return _folded(rows) + kept
+
+
+def steps_of(rows: Mapping[str, Any]) -> dict[str, Step]:
+    """Return the steps of an event by id, from its rows by row key; those that nobody has claimed yet have no etag."""
+    implied = [_first_step(rows["event"], route) for route in _folded(rows)]
+    written = [step_of(row) for key, row in rows.items() if key.startswith("step:")]
+    return {step.id: step for step in (*implied, *written)}
+
+
+def is_implied(step: Step) -> bool:
+    """Tell whether a first step is known from its route alone: it is neither parked nor tells of another one."""
+    return step.state is State.READY and not step.tells_of
+
+
+def _first_step(row: Any, route: Route) -> Step:
+    routed = datetime.fromisoformat(row["routed"].isoformat())  # the SDK's kind of datetime is none that msgspec knows
+    return new_step(row["PartitionKey"], route, route.steps[0], routed)
+
+
+def _folded(rows: Mapping[str, Any]) -> list[Route]:
+    folded = rows["event"].get("routes") if "event" in rows else ""
+    return decoded(folded, list[Route]) if folded else []
 
 
 def step_row(step: Step) -> dict[str, Any]:

@@ -17,21 +17,21 @@ TRANSACTION_ROWS = 100  # the service's limit for one transaction
 _UNREPEATED = {"retry_connect": 0, "retry_read": 0}
 
 
-def insert(rows: list[dict[str, Any]]) -> bool:
-    """Insert rows of one event; return False if one of them is there already."""
+def insert(rows: list[dict[str, Any]]) -> list[str]:
+    """Insert rows of one event; return their etags, none if one of the rows is there already."""
     from azure.core.exceptions import ResourceExistsError
     from azure.data.tables import TableTransactionError
 
     try:
-        if len(rows) == 1:  # an event that starts nothing
-            storage.creating(STEPS, lambda: storage.table(STEPS).create_entity(rows[0]))
+        if len(rows) == 1:
+            replies = [storage.creating(STEPS, lambda: storage.table(STEPS).create_entity(rows[0], **_UNREPEATED))]
         else:
-            _in_transactions("create", rows)
+            replies = _in_transactions("create", rows)
     except (TableTransactionError, ResourceExistsError) as error:
         if not _is_conflict(error):
             raise
-        return False
-    return True
+        return []
+    return [str(reply["etag"]) for reply in replies]
 
 
 def delete(rows: list[dict[str, Any]]) -> None:
@@ -39,11 +39,19 @@ def delete(rows: list[dict[str, Any]]) -> None:
     _in_transactions("delete", rows)
 
 
-def replace(row: dict[str, Any], etag: str, then: list[dict[str, Any]]) -> str:
-    """Write over a row if it is as it was read, and with it insert the rows `then`; return its new etag.
+def write(row: dict[str, Any], etag: str, then: list[dict[str, Any]]) -> list[str]:
+    """Write over a row if it is as it was read, or insert it if it was not there (without an etag), and with it the
+    rows `then`; return the etags of all.
 
     Raises ClaimLost if it is not, or if one of the new rows is there already.
     """
+    etags = _replace(row, etag, then) if etag else insert([row, *then])
+    if not etags:
+        raise ClaimLost(f"{row['RowKey']} of event {row['PartitionKey']} was changed by another worker")
+    return etags
+
+
+def _replace(row: dict[str, Any], etag: str, then: list[dict[str, Any]]) -> list[str]:
     from azure.core import MatchConditions
     from azure.core.exceptions import HttpResponseError
 
@@ -56,8 +64,8 @@ def replace(row: dict[str, Any], etag: str, then: list[dict[str, Any]]) -> str:
     except HttpResponseError as error:
         if not _is_conflict(error):
             raise
-        raise ClaimLost(f"{row['RowKey']} of event {row['PartitionKey']} was changed by another worker") from None
-    return str(replies[0]["etag"])
+        return []
+    return [str(reply["etag"]) for reply in replies]
 
 
 def complete(rows: list[dict[str, Any]], there: set[str]) -> None:
@@ -72,9 +80,11 @@ def complete(rows: list[dict[str, Any]], there: set[str]) -> None:
                 continue  # another worker completes it at the same time
 
 
-def _in_transactions(operation: str, rows: list[dict[str, Any]]) -> None:
+def _in_transactions(operation: str, rows: list[dict[str, Any]]) -> list[Any]:
+    replies = []
     for start in range(0, len(rows), TRANSACTION_ROWS):
-        _transaction([(operation, row) for row in rows[start : start + TRANSACTION_ROWS]])
+        replies += _transaction([(operation, row) for row in rows[start : start + TRANSACTION_ROWS]])
+    return replies
 
 
 def _transaction(operations: list[Any]) -> list[Any]:

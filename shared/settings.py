@@ -19,9 +19,10 @@ _ALLOWED_HOST = re.compile(r"(\*\.)?([a-z0-9-]{1,63}\.)+[a-z][a-z0-9-]{0,62}(:[1
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What the app is told by its settings. Times in seconds, URLs without a slash at the end.
 
-    `public_url` is the app's own, empty if unknown; `is_authenticated` tells whether App Service authentication stands
-    in front of it. `insights_connection` and `otlp_endpoint` say where telemetry goes, both empty if nowhere;
-    `insights_by_identity` tells whether Application Insights is to be spoken to as this app.
+    `runs_steps` tells whether the function run_step is on. `public_url` is the app's own, empty if unknown;
+    `is_authenticated` tells whether App Service authentication stands in front of it. `insights_connection` and
+    `otlp_endpoint` say where telemetry goes, both empty if nowhere; `insights_by_identity` tells whether Application
+    Insights is to be spoken to as this app.
     """
 
     key_vault_url: str
@@ -33,6 +34,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retry_delays: tuple[float, ...]
     secret_cache_seconds: float
     retention_days: float
+    runs_steps: bool
     public_url: str
     is_authenticated: bool
     allowed_hosts: tuple[str, ...]
@@ -59,6 +61,7 @@ def settings() -> Settings:
         retry_delays=_delays("RETRY_DELAYS", "5,30,120,600,3600,10800,21600,43200"),
         secret_cache_seconds=_seconds("SECRET_CACHE_SECONDS", "300"),
         retention_days=_retention("RETENTION_DAYS", "90"),
+        runs_steps=not _is_off("run_step"),
         public_url=_public_url(),
         is_authenticated=os.environ.get("WEBSITE_AUTH_ENABLED", "").lower() == "true",
         allowed_hosts=_hosts("ALLOWED_HOSTS"),
@@ -104,6 +107,12 @@ def allowed_url(url: str, what: str) -> str:
 
 def _exports() -> bool:
     return _one_of("TELEMETRY", ("export", "host")) == "export"
+
+
+def _is_off(function: str) -> bool:
+    """Whether one of the host's own settings disables a function of this app."""
+    names = (f"AzureWebJobs.{function}.Disabled", f"AzureWebJobs_{function}_Disabled")
+    return any(os.environ.get(name, "").lower() in ("1", "true") for name in names)
 
 
 def _insights_authentication() -> str:

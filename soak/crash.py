@@ -28,6 +28,7 @@ from soak.sender import Sender
 from soak.strategies import STRATEGIES, copied
 from soak.workers import Worker
 
+ONLY_ROUTES = {"AzureWebJobs.run_step.Disabled": "1"}
 AT_ONCE = 10  # injections that wait for their window
 
 
@@ -57,7 +58,9 @@ class Soak:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="relay-soak-app-")))
             app = copied(self.strategy, folder)
             doors = stack.enter_context(Doors(system))
-            crowd = [Worker(system, app, doors, self.plan, {}) for _ in range(self.workers)]
+            # one of several does not run the steps of the events that it routes: pointers go to the others
+            settings = [ONLY_ROUTES, *[{}] * (self.workers - 1)] if self.workers > 1 else [{}]
+            crowd = [Worker(system, app, doors, self.plan, each) for each in settings]
             for worker in crowd:
                 stack.enter_context(worker)
             self.sender = Sender(crowd, system.secret("wine-dev-webhook"), self.seed)

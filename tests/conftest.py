@@ -153,7 +153,8 @@ class Relay:
     def make_overdue(self, event_id: str, step: str) -> None:
         """Put the time at which a step was due one minute back, as if that minute had passed."""
         due = datetime.now(UTC) - timedelta(minutes=1)
-        self.table("steps").update_entity({"PartitionKey": event_id, "RowKey": f"step:{step}", "due": due})
+        row = {"RowKey": f"step:{step}", "due": due} if self.row(event_id, step) else {"RowKey": "event", "routed": due}
+        self.table("steps").update_entity({"PartitionKey": event_id, **row})
 
 
 @pytest.hookimpl(wrapper=True)

@@ -15,6 +15,8 @@ from handlers.registry_facts import GRACE, Pending
 from local import sender
 from local.system import LIVE_WORKSPACE, WORKSPACE, System
 from local.worker import Host
+from shared.ledger_rows import steps_of
+from shared.steps import State
 from tests.conftest import IMPATIENT, Relay, until
 
 LATER = GRACE + timedelta(minutes=1)
@@ -118,8 +120,8 @@ class Reconciling(Relay):
 
     def has_ended(self, event: str) -> bool:
         """Whether every step of the event has succeeded: a second pointer to one may still wait in its queue."""
-        rows = self.all("steps", "PartitionKey eq @value and RowKey ge 'step:'", event)
-        return all(row["state"] == "succeeded" for row in rows)
+        rows = {row["RowKey"]: row for row in self.all("steps", "PartitionKey eq @value", event)}
+        return all(step.state is State.SUCCEEDED for step in steps_of(rows).values())
 
     def settled(self, model: str, count: int) -> list[dict[str, Any]]:
         """Wait until so many events of a model are in the ledger and nothing is under way; return them."""

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from local import sender
+from local.system import System
 from shared.ledger import Story
 from shared.messages import EventMessage, encode
 from shared.steps import State
-from tests.conftest import Relay, until
+from tests.conftest import IMPATIENT, Relay, until
 
 
 def comment(model: str, text: str) -> bytes:
@@ -115,3 +116,16 @@ def test_all_routes_that_match_start_and_those_that_do_not_stay_out(relay: Relay
         "slow-of-a-pair.azure_devops_release",
         "quick-of-a-pair.slack",
     }
+
+
+def test_events_are_routed_while_slow_targets_hold_as_many_hands_as_they_may(own_system: System, model: str) -> None:
+    relay = Relay(own_system, own_system.worker(IMPATIENT))
+    relay.comment(f"slack-{model}", "the first, for which secrets are fetched")
+    taken = until(lambda: len(own_system.chat.messages))
+    own_system.chat.faults.add("POST", "^/slack/", times=None, slow=5.0)
+    for number in range(30):  # a worker has 24 messages of a queue in hand
+        relay.comment(f"slack-{model}-{number}", "hello")
+    until(lambda: len(own_system.chat.faults.calls("POST")) >= taken + 16)
+    event = relay.comment(f"unknown-{model}", "hello")
+    until(lambda: rows(relay, event))
+    assert len(own_system.chat.messages) == taken, "it waited for slow targets"

@@ -71,7 +71,7 @@ def test_a_worker_that_stood_still_as_it_noted_its_progress_lets_the_one_that_to
             ledger.change(row, State.IN_DOUBT, now, fence=row.fence + 1, progress={"part": 3})
         return now + timedelta(hours=1)
 
-    ready = ledger.change(step, State.READY, now, progress={})
+    [ready] = ledger.change(step, State.READY, now, progress={})
     turn = Turn(ledger.read(event), ready, clock)
     turn.move(State.RUNNING, due=now)
     told: list[Any] = []
@@ -193,11 +193,9 @@ def test_copies_of_a_message_do_not_breed(own_system: System, model: str, tmp_pa
     point(relay, event, "route-0.slack", times=20)
     relay.worker.stop()
     relay.worker = own_system.worker({**HASTY, "ROUTES": str(file)})
-    until(lambda: relay.row(event, "route-0.slack")["state"] == "succeeded")
+    until(lambda: relay.row(event, "route-0.slack").get("state") == "succeeded")
     until(lambda: relay.queued("steps") == 0)
-    assert [relay.row(event, f"{name}.slack")["state"] for name in names[1:]] == ["ready"] * 11, (
-        "others were pointed to"
-    )
+    assert not any(relay.row(event, f"{name}.slack") for name in names[1:]), "others were pointed to"
     assert len(own_system.chat.messages) == 1
 
 

@@ -6,6 +6,7 @@ between any two of their calls, replies are lost. The checks are what the README
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections import Counter
@@ -54,6 +55,7 @@ ACTS = "(?i)/_apis/(release/releases|pipelines/6/runs)"
 RUNS = re.compile("^POST .*/runs")
 MARK = re.compile(r"\[relay (\w+)\]")
 T = TypeVar("T")
+OFF = "AzureWebJobs.run_step.Disabled"
 BROKEN = "twice|has ended|was taken"
 TROUBLES: dict[str, dict[str, Any]] = {
     "commits, then drops the reply": {"before": False, "drop": True},
@@ -100,16 +102,23 @@ class StepLife(RuleBasedStateMachine):
 
     # What senders, queues and time do
 
-    @initialize(kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=2), lags=st.booleans())
-    def begin(self, kinds: list[str], lags: bool) -> None:
+    @initialize(kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=2), lags=st.booleans(), alone=st.booleans())
+    def begin(self, kinds: list[str], lags: bool, alone: bool = False) -> None:
+        self._run_steps_at_once(not alone)
         if lags and not self.devops.list_lag_seconds:
             self.devops.list_lag_seconds = self.app.settle_seconds * 0.9
         for kind in kinds:
             self.deliver(kind, Fate())
 
+    def _run_steps_at_once(self, at_once: bool) -> None:
+        """Let whoever routes an event go on with its step, or leave that to a pointer, as where run_step is off."""
+        os.environ[OFF] = str(not at_once)
+        shared.settings.settings.cache_clear()
+
     @precondition(lambda self: len(self.events) < MOST_EVENTS)
-    @rule(kind=st.sampled_from(KINDS), fate=FATES)
-    def deliver(self, kind: str, fate: Fate) -> None:
+    @rule(kind=st.sampled_from(KINDS), fate=FATES, method=METHODS, trouble=st.sampled_from(["", "", "", *TROUBLES]))
+    def deliver(self, kind: str, fate: Fate, method: str = "POST", trouble: str = "") -> None:
+        self._trouble(method, trouble)
         model, now = f"{kind}-life-{next(NUMBERS)}", int(self.now.timestamp() * 1000)
         act: dict[str, Any] = {"type": "model_version.stage_changed", "timestamp": now, "model": model, "version": "1"}
         act |= {"source": "wine-dev", "to_stage": "Production"}
@@ -150,9 +159,13 @@ class StepLife(RuleBasedStateMachine):
     @precondition(lambda self: self.pointers)
     @rule(which=WHICH, method=METHODS, trouble=st.sampled_from([*TROUBLES]), fate=FATES)
     def take_while_the_target_is_in_trouble(self, which: int, method: str, trouble: str, fate: Fate) -> None:
-        self.devops.faults.clear()
-        self.devops.faults.add(method, ACTS, **TROUBLES[trouble])
+        self._trouble(method, trouble)
         self._take(self._arrived(which), fate)
+
+    def _trouble(self, method: str, trouble: str) -> None:
+        self.devops.faults.clear()
+        if trouble:
+            self.devops.faults.add(method, ACTS, **TROUBLES[trouble])
 
     @precondition(lambda self: self.pointers)
     @rule(which=WHICH, calls=CALLS, late=st.booleans())
@@ -205,10 +218,10 @@ class StepLife(RuleBasedStateMachine):
         worker.go()
 
     def _route(self, event: Event, fate: Fate) -> None:
-        worker = Worker(lambda: route_event(encode(EventMessage(event=event)).encode(), self.now), fate)
+        worker = Worker(lambda: route_event(encode(EventMessage(event=event)).encode(), self._clock), fate)
         self._go(worker)
         if worker.stands:
-            self.standing.append(Standing(worker, None, self.now))
+            self.standing.append(self._standing(worker, event.id))
         elif not worker.crashed and event in self.unrouted:
             self.unrouted.remove(event)
         self._collect(worker)
@@ -216,17 +229,19 @@ class StepLife(RuleBasedStateMachine):
     def _clock(self) -> datetime:
         return self.now
 
-    def _leased(self) -> datetime:
-        return self.now + timedelta(seconds=self.app.step_lease_seconds)
+    def _standing(self, worker: Worker, event_id: str) -> Standing:
+        """A worker stands still; the row that is newly running, if there is one, it has claimed."""
+        story = self._story(event_id)
+        running = [step for step in story.steps.values() if step.state is State.RUNNING] if story else []
+        claimed = [step for step in running if step != self.seen.get((event_id, step.id))]
+        until = self.now + timedelta(seconds=self.app.step_lease_seconds)
+        return Standing(worker, claimed[0] if claimed else None, until)
 
     def _take(self, pointer: StepMessage, fate: Fate) -> None:
-        before = self.seen.get((pointer.event_key, pointer.step))
         worker = Worker(lambda: run_step(encode(pointer).encode(), self._clock), fate)
         self._go(worker)
         if worker.stands:
-            row = ledger.read(pointer.event_key).steps[pointer.step]
-            claimed = row.state is State.RUNNING and row != before
-            self.standing.append(Standing(worker, row if claimed else None, self._leased()))
+            self.standing.append(self._standing(worker, pointer.event_key))
         if worker.stands or worker.crashed:
             self._point((self.now, pointer))
         self._collect(worker)
@@ -302,7 +317,7 @@ class StepLife(RuleBasedStateMachine):
 
     def steps_go_forward_only(self) -> None:
         for event in self.events:
-            story = self._story(event)
+            story = self._story(event.id)
             if story is None:
                 continue
             for step in story.steps.values():
@@ -336,9 +351,9 @@ class StepLife(RuleBasedStateMachine):
     def _replays(self, event: Event) -> int:
         return sum(step.replays for step in self.seen.values() if step.event_id == event.id)
 
-    def _story(self, event: Event) -> Story | None:
+    def _story(self, event_id: str) -> Story | None:
         try:
-            return ledger.read(event.id)
+            return ledger.read(event_id)
         except UnknownStep:
             return None
 
@@ -418,6 +433,7 @@ def _following(story: Story, step: Step) -> set[str]:
 @pytest.fixture
 def doors(system: System, monkeypatch: pytest.MonkeyPatch) -> Iterator[Doors]:
     """The app's doors in this process; the stand-in's own state is as it was before when the test has ended."""
+    monkeypatch.setenv(OFF, "")
     for name in ("runs", "releases", "starts", "clock", "list_lag_seconds", "run_seconds"):
         monkeypatch.setattr(system.devops, name, getattr(system.devops, name))
     system.devops.run_seconds = 1.0
@@ -428,6 +444,7 @@ def doors(system: System, monkeypatch: pytest.MonkeyPatch) -> Iterator[Doors]:
     play_in_peace(system)
     yield made
     system.devops.faults.clear()
+    shared.settings.settings.cache_clear()
 
 
 def play_in_peace(system: System) -> None:
@@ -463,7 +480,7 @@ def test_a_worker_may_crash_between_any_two_of_its_calls(kind: str, system: Syst
     for calls in range(1, 8):
         for turns_before, trouble in ((0, ""), (1, ""), (0, "refuses")):
             life = StepLife(system)
-            life.begin(kinds=[kind], lags=False)
+            life.begin(kinds=[kind], lags=False, alone=True)
             for _ in range(turns_before):
                 life.take(0)
             if not life.pointers:
@@ -482,8 +499,43 @@ def test_a_worker_may_be_overtaken_between_any_two_of_its_calls(kind: str, syste
     for calls in range(1, 7):
         for late in (False, True):
             life = StepLife(system)
-            life.begin(kinds=[kind], lags=late)
+            life.begin(kinds=[kind], lags=late, alone=True)
             life.take_what_came_twice(0, calls, late)
+            life.promises_are_kept()
+            life.teardown()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("trouble", ["", "commits, then drops the reply", "refuses"])
+def test_a_worker_may_crash_anywhere_between_its_event_and_the_end_of_its_step(
+    kind: str, trouble: str, system: System, doors: Doors
+) -> None:
+    for calls in range(1, 11):
+        life = StepLife(system)
+        life.begin(kinds=[], lags=False)
+        life.deliver(kind, Fate("crashes", calls), trouble=trouble)
+        life.promises_are_kept()
+        life.teardown()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_worker_may_be_overtaken_anywhere_between_its_event_and_the_end_of_its_step(
+    kind: str, system: System, doors: Doors
+) -> None:
+    for calls in range(1, 10):
+        for share in (0.1, 1.01):
+            life = StepLife(system)
+            life.begin(kinds=[], lags=False)
+            life.deliver(kind, Fate("stands", calls))
+            life.promises_are_kept()
+            life.time_passes(share)
+            life.deliver_again(0, Fate())
+            life.sweep(Fate())
+            while life.pointers and share > 1:
+                life.take(0)
+                life.promises_are_kept()
+            if life.standing:
+                life.one_that_stood_goes_on(0)
             life.promises_are_kept()
             life.teardown()
 
@@ -493,7 +545,7 @@ def test_a_replay_may_come_while_a_worker_is_about_to_close_its_event(kind: str,
     replayed = 0
     for calls in range(3, 10):
         life = StepLife(system)
-        life.begin(kinds=[kind], lags=False)
+        life.begin(kinds=[kind], lags=False, alone=True)
         life.take_and_stand_still(0, calls)
         life.promises_are_kept()
         if life.standing and life._ended(*ENDED):
@@ -509,7 +561,7 @@ def test_a_replay_may_come_while_a_worker_is_about_to_close_its_event(kind: str,
 def test_a_reply_may_be_lost_while_lists_are_late(kind: str, system: System, doors: Doors) -> None:
     for trouble in (name for name in TROUBLES if name.startswith("commits")):
         life = StepLife(system)
-        life.begin(kinds=[kind], lags=True)
+        life.begin(kinds=[kind], lags=True, alone=True)
         for method in ("POST", "PATCH"):
             if life.pointers:
                 life.take_while_the_target_is_in_trouble(0, method, trouble, Fate())
@@ -521,7 +573,7 @@ def test_a_worker_does_not_take_its_own_claim_for_another_ones_when_the_reply_to
     system: System, doors: Doors
 ) -> None:
     life = StepLife(system)
-    life.begin(kinds=["release"], lags=False)
+    life.begin(kinds=["release"], lags=False, alone=True)
     [(_, pointer)] = life.pointers
     doors.loses_a_reply = True
     with pytest.raises(ServiceResponseError):  # so the host keeps the message, and gives it to another turn
@@ -529,6 +581,25 @@ def test_a_worker_does_not_take_its_own_claim_for_another_ones_when_the_reply_to
     assert ledger.read(pointer.event_key).steps[pointer.step].state is State.RUNNING
     life._point((life.now, pointer))
     life.promises_are_kept()
+    life.teardown()
+
+
+@pytest.mark.parametrize(("seconds", "left"), [(0, []), (5, ["release.on_failure.slack"])])
+def test_what_follows_is_done_in_the_same_hand_unless_that_has_taken_long(
+    seconds: float, left: list[str], system: System, doors: Doors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life = StepLife(system)
+    life.begin(kinds=[], lags=False)
+
+    def clock() -> datetime:
+        life.now += timedelta(seconds=seconds)
+        return life.now
+
+    monkeypatch.setattr(life, "_clock", clock)
+    life.deliver("release", Fate(), trouble="refuses")
+    assert [pointer.step for _, pointer in life.pointers] == left
+    ended = {step.id: step.state in ENDED for step in ledger.read(life.events[0].id).steps.values()}
+    assert ended == {"release.azure_devops_release": True, "release.on_failure.slack": not left}
     life.teardown()
 
 

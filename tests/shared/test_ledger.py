@@ -40,7 +40,7 @@ def test_an_event_under_way_keeps_its_routes_when_the_file_changes(
     deaf = {"AzureWebJobs.run_step.Disabled": "1"}
     relay = Relay(own_system, own_system.worker({**routes(tmp_path, "old", "old"), **deaf}))
     event = relay.comment(model, "hello")
-    until(lambda: relay.row(event, "route-0.part-1").get("state") == "ready")
+    until(lambda: relay.queued("steps") == 1)
     relay.worker.stop()
     relay.worker = own_system.worker(routes(tmp_path, "new", "new", "new"))
     until(lambda: relay.row(event, "route-0.part-2").get("state") == "succeeded")

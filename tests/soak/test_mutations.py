@@ -84,13 +84,16 @@ def scene(strategy: str, workers: int, **settings: str) -> Iterator[Scene]:
 
 
 def two_claims_at_once(strategy: str) -> History:
-    """A pointer comes twice; the first claim is held up until the step has been done by the other."""
-    with scene(strategy, workers=2) as made:
-        made.report("tell")
-        until(lambda: not unfinished(rows_of(made.system), made.accepted))  # now the queues are there
-        made.plan.arm(Injection("pointer queued", "double"))
-        made.plan.arm(Injection("claim", "late", 4.0))
+    """The pointer to the second attempt comes twice; its claim is held up until the step has been done by the other."""
+    with scene(strategy, workers=2, RETRY_DELAYS="4") as made:
+        made.system.devops.faults.add("POST", "/runs$", status=429)
         made.report("run")
+        until(lambda: not unfinished(rows_of(made.system), made.accepted))  # now the queue is there
+        made.system.devops.faults.add("POST", "/runs$", status=429)
+        made.plan.arm(Injection("pointer queued", "double"))
+        event = made.report("run")
+        until(lambda: made.state(event, RUN) == "retry")
+        made.plan.arm(Injection("claim", "late", 4.0))
         until(lambda: made.plan.done[Injection("claim", "late")])
     return made.history
 
