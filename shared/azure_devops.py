@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from shared.errors import AmbiguousFailure, Failure, PermanentFailure
 from shared.identity import AZURE_DEVOPS_SCOPE, token
 from shared.rest import TIMEOUT_SECONDS, failure_of_error, judge, retry_after
+from shared.sessions import client_options
 from shared.settings import is_loopback, settings, use_cache_folder
 from shared.telemetry import span
 
@@ -53,6 +54,9 @@ def client(connection: Any, area: str) -> Any:
     _require_its_own(str(found.config.base_url))
     found.config.connection.timeout = TIMEOUT_SECONDS
     found.config.retry_policy.retries = 0  # the ledger decides whether anything is tried again
+    known = client_options()
+    found.config.proxies.use_env_settings = known.get("use_env_settings", True)
+    found.config.connection.verify = known.get("connection_verify", True)
     return found
 
 

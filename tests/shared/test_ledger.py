@@ -10,7 +10,7 @@ from local import sender
 from local.system import System
 from tests.conftest import IMPATIENT, Relay, until
 
-MANY = [f"text-{number:02}" for number in range(60)]  # with a row for each step and each route, over 100 rows
+MANY = [f"text-{number:02}-{'long' * 150}" for number in range(60)]  # more than the row of the event holds: 121 rows
 SOURCES = "sources:\n  wine-dev: {kind: databricks, secret: wine-dev-webhook}\n"
 
 
@@ -73,7 +73,9 @@ def test_an_event_that_was_half_written_when_its_worker_died_is_completed(
     until(lambda: relay.queued("steps") == 0)
     # as the worker would have left it between its two transactions: the steps stand, routes and event do not
     table = relay.table("steps")
-    for row in list(table.query_entities("PartitionKey eq @event", parameters={"event": event})):
+    rows = list(table.query_entities("PartitionKey eq @event", parameters={"event": event}))
+    assert len(rows) == 1 + 2 * len(MANY)
+    for row in rows:
         if row["RowKey"].startswith(("event", "route:route-3")):
             table.delete_entity(row)
         elif row["RowKey"].startswith("step:"):
@@ -111,3 +113,19 @@ def test_the_row_of_a_step_tells_an_operator_what_to_look_for(relay: Relay, mode
     assert (row["attempts"], row["fence"]) == (1, 1)
     assert step.claimed == row["claimed"]
     assert json.loads(row["progress"]) == {"release": int(row["ref"])}
+
+
+def test_an_event_is_one_row_until_somebody_claims_its_steps(own_system: System, model: str, tmp_path: Path) -> None:
+    deaf = {"AzureWebJobs.run_step.Disabled": "1"}
+    relay = Relay(own_system, own_system.worker({**routes(tmp_path, "three", "a", "b", "c"), **deaf}))
+    event = relay.comment(model, "hello")
+    until(lambda: relay.queued("steps") == 3)
+    rows = list(relay.table("steps").query_entities("PartitionKey eq @event", parameters={"event": event}))
+    assert [row["RowKey"] for row in rows] == ["event"]
+    relay.queue("steps").clear_messages()  # lost: the sweeper has to find them all the same
+    relay.worker.stop()
+    relay.worker = own_system.worker(routes(tmp_path, "three", "a", "b", "c"))
+    relay.make_overdue(event, "route-0.part-1")
+    relay.sweep()
+    until(lambda: len(texts(own_system)) == 6)
+    assert texts(own_system) == ["a 1", "a 2", "b 1", "b 2", "c 1", "c 2"]
