@@ -6,11 +6,12 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from azure.core.exceptions import ResourceExistsError
 from azure.storage.queue import QueueClient, TextBase64EncodePolicy
 
 from local import sender
@@ -64,6 +65,8 @@ class Scene:
         """Put one more pointer to a step on the queue."""
         connection, policy = self.system.azurite.connection_string, TextBase64EncodePolicy()
         with QueueClient.from_connection_string(connection, "steps", message_encode_policy=policy) as queue:
+            with suppress(ResourceExistsError):
+                queue.create_queue()
             queue.send_message(encode(StepMessage(event_key=event, step=step)))
 
 
