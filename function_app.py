@@ -41,7 +41,7 @@ async def receive_delivery(req: func.HttpRequest, events: func.Out[str], context
 @app.queue_trigger("message", queue_name="events", connection=STORAGE)
 @app.queue_output("steps", queue_name="steps", connection=STORAGE)
 def route_event(message: func.QueueMessage, steps: func.Out[List[str]]) -> None:  # noqa: UP006
-    """Write an event to the ledger and point to the first step of each route that matches."""
+    """Write an event to the ledger; run its first step, or point to each where several routes match."""
     from handlers.route import route_event
 
     _point(steps, route_event(message.get_body(), _now))
@@ -50,7 +50,7 @@ def route_event(message: func.QueueMessage, steps: func.Out[List[str]]) -> None:
 @app.queue_trigger("message", queue_name="steps", connection=STORAGE)
 @app.queue_output("steps", queue_name="steps", connection=STORAGE)
 def run_step(message: func.QueueMessage, steps: func.Out[List[str]]) -> None:  # noqa: UP006
-    """Take one step one turn further and point to what follows from it."""
+    """Take one step one turn further; go on with what follows from it, or point to it."""
     from handlers.run import run_step
 
     _point(steps, run_step(message.get_body(), _now))

@@ -1,7 +1,7 @@
 """Run one step: the state machine, one turn at a time.
 
-A turn reads the event's story, does what the step's state asks for, and writes what came of it. Whatever is lost on
-the way (this worker, the message, the reply of the target) leaves a row from which another turn goes on.
+A turn has the event's story before it, does what the step's state asks for, and writes what came of it. Whatever is
+lost on the way (this worker, the message, the reply of the target) leaves a row from which another turn goes on.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from shared.errors import ClaimLost
 STEPS = "steps"
 TRANSACTION_ROWS = 100  # the service's limit for one transaction
 # Repeated by the SDK, a write whose reply was lost would meet itself, and take itself for another worker's. The host
-# gives the message to a turn instead that reads the row first. A transaction, being a POST, is not repeated anyway.
+# gives the message to a turn instead that reads the row first. Inserts and transactions, being POSTs, are not anyway.
 _UNREPEATED = {"retry_connect": 0, "retry_read": 0}
 
 
@@ -24,7 +24,7 @@ def insert(rows: list[dict[str, Any]]) -> list[str]:
 
     try:
         if len(rows) == 1:
-            replies = [storage.creating(STEPS, lambda: storage.table(STEPS).create_entity(rows[0], **_UNREPEATED))]
+            replies = [storage.creating(STEPS, lambda: storage.table(STEPS).create_entity(rows[0]))]
         else:
             replies = _in_transactions("create", rows)
     except (TableTransactionError, ResourceExistsError) as error:

@@ -59,7 +59,7 @@ class Soak:
             app = copied(self.strategy, folder)
             doors = stack.enter_context(Doors(system))
             # one of several does not run the steps of the events that it routes: pointers go to the others
-            settings = [ONLY_ROUTES, *[{}] * (self.workers - 1)] if self.workers > 1 else [{}]
+            settings = [ONLY_ROUTES if number == 1 else {} for number in range(self.workers)]
             crowd = [Worker(system, app, doors, self.plan, each) for each in settings]
             for worker in crowd:
                 stack.enter_context(worker)
