@@ -2,33 +2,35 @@
 
 Each call of `tell` is one line of the log, one count and, of what it measured, one value each. Its dimensions are named
 `relay.…`; infra/monitoring/dimensions.json lists them for the queries of alerts and workbook. Nothing of OpenTelemetry
-is imported until a setting says where to send it: without one, the lines go to the host's log and that is all.
+is imported until a setting says where to send it: without one, the lines go to the host's log and that is all. With
+one, it is set up a second after the first word, in a thread, so that no first answer waits for it.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import SettingError
 from shared.settings import settings
+from shared.telemetry_held import Held, Told
 
 if TYPE_CHECKING:
-    from opentelemetry.context import Context
-    from opentelemetry.metrics import Counter, Histogram
-    from opentelemetry.trace import Tracer
-
     from shared.messages import Event
+    from shared.telemetry_exported import Exported
 
 NAMESPACE = "relay"
+HELD_SECONDS = 1.0
 _COUNTED_BY = {name: f"{NAMESPACE}.{name}" for name in ("source", "route", "target", "status", "outcome")}
 """The dimensions of which there are few values: what a metric may be split by."""
 _MEASURED = ("_ms", "_seconds")
 _NOTHING: Mapping[str, str] = {}
+_CHATTY = "azure.core.pipeline.policies.http_logging_policy"
 _starting = threading.Lock()
 
 
@@ -45,10 +47,10 @@ def tell(
     The dimensions are those of `about` (see `dimensions_of`) and `more`; empty ones are left out. Names that end in
     `_ms` or `_seconds` are measured as well. The line is one, whatever a registry or a service has put into it.
     """
-    start()
+    told = _told()
     logger = _logger(what)
     heard = logger.isEnabledFor(level)
-    if not heard and not _exporting():
+    if not heard and told is None:
         return
     known = {name: value for name, value in {**about, **more}.items() if value != ""}
     if heard:
@@ -57,8 +59,8 @@ def tell(
         # not by log(): it looks for the line of code that tells, and that is always this one
         record = logger.makeRecord(logger.name, level, __file__, 0, _one_line(message), (), None, "tell", extra)
         logger.handle(record)
-    if _exporting():
-        _count(what, known)
+    if told:
+        _count(told, what, known)
 
 
 def span(
@@ -70,35 +72,11 @@ def span(
     attribute at the end, as given.
     An exception marks the span as failed, with its type alone: its text may hold what a service has echoed.
     """
-    start()
-    return _exported_span(name, parent, about, asks) if _exporting() else nullcontext({})
-
-
-@contextmanager
-def _exported_span(name: str, parent: str, about: Mapping[str, str], asks: bool) -> Iterator[dict[str, Any]]:
-    from opentelemetry import context, trace
-
-    around = _context_of(parent) if parent else None
-    kind = trace.SpanKind.CLIENT if asks else trace.SpanKind.CONSUMER if parent else trace.SpanKind.INTERNAL
-    told: dict[str, Any] = {}
-    attributes = {f"{NAMESPACE}.{key}": value for key, value in about.items() if value != ""}
-    current = _tracer().start_span(name, around, kind, attributes)
-    token = context.attach(trace.set_span_in_context(current))
-    try:
-        yield told
-    except BaseException as error:
-        current.set_status(trace.StatusCode.ERROR, type(error).__name__)
-        raise
-    finally:
-        current.set_attributes(told)
-        context.detach(token)
-        current.end()
-
-
-def _context_of(parent: str) -> Context:
-    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-
-    return TraceContextTextMapPropagator().extract({"traceparent": parent})
+    told = _told()
+    if told is None:
+        return nullcontext({})
+    kind = "client" if asks else "consumer" if parent else "internal"
+    return told.span(name, kind, parent, {f"{NAMESPACE}.{key}": value for key, value in about.items() if value != ""})
 
 
 def dimensions_of(event: Event) -> dict[str, str]:
@@ -114,48 +92,61 @@ def dimensions_of(event: Event) -> dict[str, str]:
 
 def traceparent() -> str:
     """Return the current span as a W3C traceparent, empty if there is none: what a message takes along."""
-    if not _exporting():
-        return ""
-    from opentelemetry import trace
-
-    now = trace.get_current_span().get_span_context()
-    return f"00-{now.trace_id:032x}-{now.span_id:016x}-{now.trace_flags:02x}" if now.is_valid else ""
+    told = _told()
+    return told.traceparent() if told else ""
 
 
-def start() -> None:
-    """Set the exporters up, once per process, if a setting asks for them. Never raises: work goes before telling."""
-    if _started():
-        return
-    with _starting:
-        if not _started():
-            _state["exporting"] = _set_up()
-            _state["started"] = True
+class _State:
+    """Whether it was looked where telemetry goes, and where it goes now; None is nowhere but to the host's log."""
+
+    known = False
+    told: Told | None = None
 
 
-_state = {"started": False, "exporting": False}
+def _told() -> Told | None:
+    if not _State.known:
+        with _starting:
+            if not _State.known:
+                _State.told = _start()
+                _State.known = True
+    return _State.told
 
 
-def _started() -> bool:
-    return _state["started"]
-
-
-def _exporting() -> bool:
-    return _state["exporting"]
-
-
-def _set_up() -> bool:
+def _start() -> Told | None:
+    """Begin to hold what is told if a setting asks for exporters. Never raises: work goes before telling."""
+    logging.getLogger(_CHATTY).setLevel(logging.WARNING)  # at INFO it tells of every request to Azure, in 20 lines
     try:
         if not settings().exports_telemetry:
-            return False
-        from shared.telemetry_export import set_up
-
-        set_up()
+            return None
     except SettingError:  # whoever needs the setting tells of it, and of no telemetry there is nothing to tell
-        return False
+        return None
+    held = Held()
+    logger = logging.getLogger(NAMESPACE)
+    logger.setLevel(logging.INFO)
+    logger.addHandler(held)
+    threading.Thread(target=_export, args=(held,), name="telemetry", daemon=True).start()
+    return held
+
+
+def _export(held: Held) -> None:
+    """Set the exporters up once the first answer is out, and tell them what was held until then."""
+    time.sleep(HELD_SECONDS)
+    exported = _set_up()
+    _State.told = exported
+    logger = logging.getLogger(NAMESPACE)
+    others = [handler for handler in logger.handlers if handler is not held]
+    logger.handlers = [*others, *(exported.handlers if exported else ())]  # at once: no line goes to both, or to none
+    held.hand_over(exported)
+
+
+def _set_up() -> Exported | None:
+    try:
+        from shared.telemetry_exported import Exported
+
+        return Exported(NAMESPACE)
     except Exception:
         logging.getLogger(NAMESPACE).exception("telemetry can't be sent; the relay works on without")
-        return False
-    return True
+        return None
 
 
 def _one_line(message: str) -> str:
@@ -165,38 +156,12 @@ def _one_line(message: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in message)
 
 
-def _count(what: str, dimensions: dict[str, str | int | float]) -> None:
+def _count(told: Told, what: str, dimensions: Mapping[str, str | int | float]) -> None:
     by = {full: dimensions[name] for name, full in _COUNTED_BY.items() if name in dimensions}
-    _counter(what).add(1, by)
-    for name, value in dimensions.items():
-        if name.endswith(_MEASURED) and not isinstance(value, str):
-            _histogram(what, name).record(value, by)
+    measured = {name: value for name, value in dimensions.items() if name.endswith(_MEASURED)}
+    told.count(what, by, {name: value for name, value in measured.items() if not isinstance(value, str)})
 
 
 @cache
 def _logger(what: str) -> logging.Logger:
     return logging.getLogger(f"{NAMESPACE}.{what}")
-
-
-@cache
-def _tracer() -> Tracer:
-    from opentelemetry import trace
-
-    return trace.get_tracer(NAMESPACE)
-
-
-@cache
-def _counter(what: str) -> Counter:
-    from opentelemetry import metrics
-
-    return metrics.get_meter(NAMESPACE).create_counter(f"{NAMESPACE}.{what}")
-
-
-@cache
-def _histogram(what: str, name: str) -> Histogram:
-    from opentelemetry import metrics
-
-    measure, _, unit = name.rpartition("_")
-    return metrics.get_meter(NAMESPACE).create_histogram(
-        f"{NAMESPACE}.{what}.{measure}", unit="ms" if unit == "ms" else "s"
-    )

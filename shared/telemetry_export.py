@@ -9,6 +9,7 @@ Contract: azure-monitor-opentelemetry (configure_azure_monitor), OpenTelemetry's
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from shared.settings import settings
@@ -18,23 +19,25 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricReader
     from opentelemetry.sdk.trace import SpanProcessor
 
-LOGGER = "relay"
 # spans of these would bear URLs, and a webhook's URL is a secret: shared/rest.py tells of each call without it
 _INSTRUMENTED = ("azure_sdk", "django", "fastapi", "flask", "httpx", "psycopg2", "requests", "urllib", "urllib3")
-_CHATTY = ("azure.core.pipeline.policies.http_logging_policy", "azure.monitor.opentelemetry", "opentelemetry")
+_CHATTY = ("azure.monitor.opentelemetry", "opentelemetry")
+_NOBODYS = "registry-relay"
+"""A logger that nobody writes to: Azure's set-up puts its handler there, and whoever asked for it moves it."""
 
 
-def set_up() -> None:
-    """Send spans, lines and metrics to where the settings say. Raises what the exporters raise."""
+def set_up() -> Sequence[logging.Handler]:
+    """Send spans and metrics to where the settings say; return the handlers that send lines there.
+
+    Raises what the exporters raise.
+    """
     told = settings()
     for name in _CHATTY:  # at INFO each tells of every request that it sends
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger(LOGGER).setLevel(logging.INFO)
     collecting = _to_collector(told.otlp_endpoint) if told.otlp_endpoint else ([], [], [])
     if told.insights_connection:
-        _with_application_insights(*collecting)
-    else:
-        _alone(*collecting)
+        return _with_application_insights(*collecting)
+    return _alone(*collecting)
 
 
 def _to_collector(endpoint: str) -> tuple[list[SpanProcessor], list[LogRecordProcessor], list[MetricReader]]:
@@ -52,7 +55,7 @@ def _to_collector(endpoint: str) -> tuple[list[SpanProcessor], list[LogRecordPro
     )
 
 
-def _with_application_insights(spans: list[Any], lines: list[Any], metrics: list[Any]) -> None:
+def _with_application_insights(spans: list[Any], lines: list[Any], metrics: list[Any]) -> Sequence[logging.Handler]:
     from azure.monitor.opentelemetry import configure_azure_monitor
 
     from shared.identity import credential
@@ -60,7 +63,7 @@ def _with_application_insights(spans: list[Any], lines: list[Any], metrics: list
     told = settings()
     configure_azure_monitor(
         connection_string=told.insights_connection,
-        logger_name=LOGGER,
+        logger_name=_NOBODYS,
         span_processors=spans,
         log_record_processors=lines,
         metric_readers=metrics,
@@ -70,9 +73,10 @@ def _with_application_insights(spans: list[Any], lines: list[Any], metrics: list
         instrumentation_options={name: {"enabled": False} for name in _INSTRUMENTED},
         **({"credential": credential()} if told.insights_by_identity else {}),
     )
+    return logging.getLogger(_NOBODYS).handlers
 
 
-def _alone(spans: list[Any], lines: list[Any], metrics: list[Any]) -> None:
+def _alone(spans: list[Any], lines: list[Any], metrics: list[Any]) -> Sequence[logging.Handler]:
     from opentelemetry import metrics as metrics_api
     from opentelemetry import trace
     from opentelemetry.instrumentation.logging.handler import LoggingHandler
@@ -89,4 +93,4 @@ def _alone(spans: list[Any], lines: list[Any], metrics: list[Any]) -> None:
         loggers.add_log_record_processor(processor)
     trace.set_tracer_provider(tracers)
     metrics_api.set_meter_provider(MeterProvider(metrics, resource))
-    logging.getLogger(LOGGER).addHandler(LoggingHandler(logger_provider=loggers))
+    return [LoggingHandler(logger_provider=loggers)]

@@ -32,6 +32,7 @@ def test_the_table_has_the_library_alone_and_the_app_with_each_kind_of_telemetry
         cells = figures(dict(report.rows)[name])
         assert cells["all to 202"].median == sum(cells[lap].median for lap in ("import", "index", "first 202"))
         assert cells["MB at 202"].median >= cells["MB"].median > 0
+        assert ("exporters after it" in cells) == (name != "3 app")
 
 
 def test_the_first_use_of_a_target_is_a_call_of_it(outside: System) -> None:

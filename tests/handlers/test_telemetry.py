@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import pytest
 
 from local.collector import AT_ONCE, Line, Span
 from local.system import System
-from local.worker import Host
+from local.worker import ROOT, Host
 from tests.conftest import DEAF, IMPATIENT, Relay, until
 
 DIMENSIONS = json.loads((Path(__file__).parents[2] / "infra/monitoring/dimensions.json").read_text())
@@ -152,6 +155,56 @@ def test_application_insights_is_told_as_the_apps_own_identity(own_system: Syste
         return [base for base in bases if base.get("name") == "receive_delivery"]
 
     until(spans)
+
+
+def test_the_first_event_of_a_worker_is_one_trace_though_it_began_before_the_exporters_were_there(
+    own_system: System,
+) -> None:
+    settings = {**IMPATIENT, **own_system.collector.environment()}
+    relay = Relay(own_system, own_system.worker(settings))
+    event = relay.stage_change("release_first")
+    names = {"receive_delivery", "route_event", "run_step", "start azure_devops_release", "POST Azure DevOps"}
+    spans = spans_of(relay, event, names)
+    assert len({span.trace for span in spans.values()}) == 1
+    assert spans["receive_delivery"].parent == ""
+    assert spans["route_event"].parent == spans["receive_delivery"].id
+    assert spans["POST Azure DevOps"].parent == spans["start azure_devops_release"].id
+    assert all(span.start <= span.end for span in spans.values())
+    lines = [line for what in ("delivery", "event") for line in lines_of(relay, event, what)]
+    within = {line.attributes["relay.what"]: line.span for line in lines}
+    assert within == {"delivery": spans["receive_delivery"].id, "event": spans["route_event"].id}
+    assert len(lines) == 2, "each line is told once"
+    metrics = until(lambda: own_system.collector.metrics.get("relay.delivery"))
+    assert metrics[-1]["value"] == 1
+
+
+FIRST_ANSWER = """
+import asyncio, logging, sys
+from handlers.receive import receive
+logging.basicConfig(level=logging.INFO)  # as in the worker
+answer = asyncio.run(receive("wine-dev", {"x-databricks-signature": "0" * 64}, b"{}", 0.0))
+print(answer.status, any(name.startswith(("opentelemetry", "azure.monitor")) for name in sys.modules))
+"""
+
+
+def first_answer(system: System, telemetry: dict[str, str]) -> tuple[str, str]:
+    """Let a new process answer a delivery whose signature is wrong; return what it printed, and its log."""
+    environment = {**os.environ, **system.environment(), **telemetry}
+    done = subprocess.run([sys.executable, "-c", FIRST_ANSWER], env=environment, cwd=ROOT, capture_output=True)
+    return done.stdout.decode(), done.stderr.decode()
+
+
+def test_the_first_answer_does_not_wait_for_the_exporters(own_system: System) -> None:
+    printed, log = first_answer(own_system, own_system.collector.environment())
+    assert printed.split() == ["401", "False"], log
+
+
+@pytest.mark.parametrize("telemetry", ["host", "export"])
+def test_the_log_does_not_tell_of_each_request_to_the_vault(own_system: System, telemetry: str) -> None:
+    _, log = first_answer(own_system, {**own_system.collector.environment(), "TELEMETRY": telemetry})
+    assert "answered 401" in log
+    assert "secret wine-dev-webhook is fetched" in log
+    assert "http_logging_policy" not in log
 
 
 def test_with_telemetry_left_to_the_host_nothing_is_exported(own_system: System) -> None:
