@@ -54,10 +54,9 @@ def tell(
         return
     known = {name: value for name, value in {**about, **more}.items() if value != ""}
     if heard:
-        extra = {f"{NAMESPACE}.{name}": value for name, value in known.items()}
-        extra[f"{NAMESPACE}.what"] = what
         # not by log(): it looks for the line of code that tells, and that is always this one
-        record = logger.makeRecord(logger.name, level, __file__, 0, _one_line(message), (), None, "tell", extra)
+        record = logger.makeRecord(logger.name, level, __file__, 0, _one_line(message), (), None, "tell")
+        record.__dict__ |= {_full(name): value for name, value in known.items()} | {_full("what"): what}
         logger.handle(record)
     if told:
         _count(told, what, known)
@@ -76,7 +75,7 @@ def span(
     if told is None:
         return nullcontext({})
     kind = "client" if asks else "consumer" if parent else "internal"
-    return told.span(name, kind, parent, {f"{NAMESPACE}.{key}": value for key, value in about.items() if value != ""})
+    return told.span(name, kind, parent, {_full(key): value for key, value in about.items() if value != ""})
 
 
 def dimensions_of(event: Event) -> dict[str, str]:
@@ -160,6 +159,11 @@ def _count(told: Told, what: str, dimensions: Mapping[str, str | int | float]) -
     by = {full: dimensions[name] for name, full in _COUNTED_BY.items() if name in dimensions}
     measured = {name: value for name, value in dimensions.items() if name.endswith(_MEASURED)}
     told.count(what, by, {name: value for name, value in measured.items() if not isinstance(value, str)})
+
+
+@cache
+def _full(name: str) -> str:
+    return f"{NAMESPACE}.{name}"
 
 
 @cache

@@ -43,6 +43,7 @@ EXPIRING_DAYS = 30  # what expires sooner is told of with a warning
 class _Entry(msgspec.Struct):
     lock: threading.Lock
     values: tuple[str, ...] = ()
+    signing: tuple[bytes, ...] = ()  # the same, as bytes
     unusable: str = ""
     read_at: float = -LAST_KNOWN_GOOD_SECONDS
     asked_at: float = -LAST_KNOWN_GOOD_SECONDS
@@ -56,7 +57,7 @@ _entries_lock = threading.Lock()
 
 def secret(name: str) -> str:
     """Return the newest enabled version of a secret, for use as a password or URL. Raises as `versions` does."""
-    return _current(name)[0]
+    return _current(name).values[0]
 
 
 def versions(name: str) -> tuple[bytes, ...]:
@@ -64,7 +65,7 @@ def versions(name: str) -> tuple[bytes, ...]:
 
     Raises SecretUnusable (the vault's content has to be mended) or VaultUnavailable (try again later).
     """
-    return _long_enough(name, _current(name))
+    return _long_enough(name, _current(name).signing)
 
 
 def look(name: str, signs: bool) -> list[tuple[datetime | None, datetime | None]]:
@@ -82,7 +83,7 @@ def look(name: str, signs: bool) -> list[tuple[datetime | None, datetime | None]
     except (AzureError, ValueError) as error:
         raise VaultUnavailable(f"Key Vault could not be asked for {name!r}: {_first_line(error)}") from None
     if signs:
-        _long_enough(name, values)
+        _long_enough(name, _bytes_of(values))
     return [(each.created_on, each.expires_on) for each in found]
 
 
@@ -105,7 +106,7 @@ def refresh_early(name: str, known: tuple[bytes, ...]) -> bool:
         with entry.lock:
             if _may_have_news(entry):
                 _look_for_news(name, entry)
-    return _long_enough(name, entry.values) != known
+    return _long_enough(name, entry.signing) != known
 
 
 def _may_have_news(entry: _Entry) -> bool:
@@ -122,7 +123,7 @@ def _look_for_news(name: str, entry: _Entry) -> None:
         raise VaultUnavailable(f"Key Vault could not be asked for {name!r}: {entry.failed}")
 
 
-def _current(name: str) -> tuple[str, ...]:
+def _current(name: str) -> _Entry:
     entry = _entry(name)
     if not _is_fresh(entry):
         about_to_wait()
@@ -136,7 +137,7 @@ def _current(name: str) -> tuple[str, ...]:
         raise SecretUnusable(entry.unusable)
     if not _servable(entry):
         raise VaultUnavailable(f"Key Vault could not be asked for {name!r}: {entry.failed}")
-    return entry.values
+    return entry
 
 
 def _servable(entry: _Entry) -> bool:
@@ -170,6 +171,7 @@ def _read(name: str, entry: _Entry) -> None:
         entry.asked_at = time.monotonic()
         _tell(name, "stale" if _servable(entry) else "failed", logging.ERROR, reason=entry.failed)
         return
+    entry.signing = _bytes_of(entry.values)
     entry.failed = ""
     entry.read_at = entry.asked_at = time.monotonic()
     if entry.unusable:
@@ -193,9 +195,12 @@ def _enabled(name: str) -> list[SecretProperties]:
     return sorted(found, key=lambda each: each.created_on or 0, reverse=True)
 
 
-def _long_enough(name: str, values: Iterable[str]) -> tuple[bytes, ...]:
-    signing = tuple(value.encode() for value in values)
-    if any(len(value) < MINIMUM_BYTES for value in signing):
+def _bytes_of(values: Iterable[str]) -> tuple[bytes, ...]:
+    return tuple(value.encode() for value in values)
+
+
+def _long_enough(name: str, signing: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    if min(map(len, signing), default=MINIMUM_BYTES) < MINIMUM_BYTES:
         raise SecretUnusable(f"secret {name!r} is shorter than {MINIMUM_BYTES} bytes: too short to sign with")
     return signing
 
@@ -226,6 +231,8 @@ def _usable(name: str, value: str | None) -> str:
 
 
 def _entry(name: str) -> _Entry:
+    if found := _entries.get(name):
+        return found
     with _entries_lock:
         return _entries.setdefault(name, _Entry(lock=threading.Lock()))
 
