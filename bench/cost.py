@@ -39,8 +39,8 @@ REASONS = {
     "open merge": "the sweeper's list; before the steps, so that none can be stranded",
     "budget merge": "the event counts against its model version's budget",
     "budget query": "how much of the budget is spent",
-    "steps insert": "the event with its routes; the claim of its first step",
-    "steps replace": "each further claim; each progress; each end that nothing follows",
+    "steps insert": "the event with its routes and the claim of its first step; that step's progress, or its end",
+    "steps replace": "each further claim; each further progress; each further end that nothing follows",
     "steps transaction": "an end with the next step",
     "open delete": "the event has ended",
 }

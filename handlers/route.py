@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 from handlers.current_routes import current_routes
 from handlers.decide import decide
 from handlers.reconcile_same import same_act
-from handlers.run import take
+from handlers.run import act, may_be_claimed, take
 from handlers.turn import Clock, Turn, point_to
 from shared import ledger, storage
 from shared.beside import beside
 from shared.errors import RoutesError, RoutesUnavailable, SettingError
+from shared.ledger import Decision, Story
 from shared.messages import (
     EVENTS_QUEUE,
     Event,
@@ -58,9 +61,22 @@ def _route(event: Event, blob: str, message: bytes, clock: Clock) -> list[StepMe
     matching = routes.matching(event)
     with beside(lambda: ledger.announce(event, now, opens=bool(matching))):
         decision = decide(routes, matching, event, moment)
-    story, is_new = ledger.record(event, blob, decision, now, traceparent())
-    if matching and not decision.routes:
-        ledger.close_all(event.id)
+    foreseen = ledger.foresee(event, decision, now, traceparent())
+    with _hand() as is_free:
+        turn = _of_single_step(foreseen, clock) if is_free else None
+        claimed = turn.step if turn and may_be_claimed(turn) else None
+        story, is_new = ledger.record(foreseen, blob, now, claimed)
+        if matching and not decision.routes:
+            ledger.close_all(event.id)
+        _tell(event, decision, now)
+        # one that comes again may have killed its worker: its steps get messages, which become poison by themselves
+        if turn and is_new:
+            turn.story, turn.step = story, story.steps[turn.step.id]
+            return act(turn) if claimed else take(turn)
+    return [point_to(step) for step in story.steps.values() if _waits(step, now)]
+
+
+def _tell(event: Event, decision: Decision, now: datetime) -> None:
     routes_named = ", ".join(route.name for route in decision.routes) or "no route"
     tell(
         "event",
@@ -69,11 +85,12 @@ def _route(event: Event, blob: str, message: bytes, clock: Clock) -> list[StepMe
         outcome="routed" if decision.routes else "unrouted",
         queue_ms=round((now.timestamp() - event.received) * 1000),
     )
-    waiting = [step for step in story.steps.values() if _waits(step, now)]
-    # an event that comes again may have killed its worker: its steps get messages, which become poison by themselves
-    if is_new and len(waiting) == 1 and settings().runs_steps:
-        return _run_at_once(Turn(story, waiting[0], clock))
-    return [point_to(step) for step in waiting]
+
+
+def _of_single_step(story: Story, clock: Clock) -> Turn | None:
+    """The turn of the step that is to run at once: a message, and a second instance to be woken, are spared."""
+    ready = [step for step in story.steps.values() if step.state is State.READY]
+    return Turn(story, ready[0], clock) if len(ready) == 1 and settings().runs_steps else None
 
 
 def _waits(step: Step, now: datetime) -> bool:
@@ -81,13 +98,15 @@ def _waits(step: Step, now: datetime) -> bool:
     return step.state is State.READY or (step.state not in ENDED and step.due <= now)
 
 
-def _run_at_once(turn: Turn) -> list[StepMessage]:
-    if not _hands.acquire(blocking=False):
-        return [point_to(turn.step)]
+@contextmanager
+def _hand() -> Iterator[bool]:
+    """Hold one of the hands for a step while the block runs, if there is a free one: yields whether."""
+    is_free = _hands.acquire(blocking=False)
     try:
-        return take(turn)
+        yield is_free
     finally:
-        _hands.release()
+        if is_free:
+            _hands.release()
 
 
 def _event(envelope: EventMessage) -> Event:

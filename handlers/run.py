@@ -7,14 +7,16 @@ lost on the way (this worker, the message, the reply of the target) leaves a row
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 from handlers.echoes import expect_echoes
 from handlers.gates import check_gates
 from handlers.give_way import give_way
 from handlers.outcomes import check_delay, end, follow_up, give_up, hold, is_exhausted, note, retry
 from handlers.switches import why_stopped
-from handlers.turn import Clock, Turn, point_later, point_to
+from handlers.turn import Clock, Turn, point_later, point_to, tell_of_step
 from shared import ledger
 from shared.errors import (
     AmbiguousFailure,
@@ -27,7 +29,7 @@ from shared.errors import (
 )
 from shared.messages import StepMessage, decode_step_message
 from shared.settings import settings
-from shared.steps import ENDED, State
+from shared.steps import ENDED, State, moved
 from shared.telemetry import span, tell
 
 log = logging.getLogger("relay.run")
@@ -55,11 +57,40 @@ def take(turn: Turn) -> list[StepMessage]:
 
     Returns pointers as run_step does. Two that are ready get a message each: neither waits for the other's target.
     """
-    begun = turn.clock()
+    return _go_on(turn, _take)
+
+
+def may_be_claimed(turn: Turn) -> bool:
+    """Tell whether a first step may act as soon as its event is recorded, which claims it in the same write.
+
+    Makes the turn ready, and its step one that is running. What asks a registry first, or is about to cause an event
+    in one, is claimed by itself when it comes to that; so is what fails here.
+    """
+    try:
+        turn.prepare()
+    except Failure:
+        return False
+    asks = turn.story.routes[turn.step.route].require is not None or hasattr(turn.module, "causes")
+    if asks or why_stopped(turn.step.route):
+        return False
+    claim = _claim(turn)
+    turn.step = moved(turn.step, claim["claimed"], State.RUNNING, **claim)
+    return True
+
+
+def act(turn: Turn) -> list[StepMessage]:
+    """Let a step act that was recorded as claimed by this turn, and go on as `take` does."""
+    tell_of_step(turn.story, turn.step, turn.clock())
+    return _go_on(turn, _start)
+
+
+def _go_on(turn: Turn, first: Callable[[Turn], list[StepMessage]]) -> list[StepMessage]:
+    begun, do = turn.clock(), first
     try:
         while True:
             with span("run_step", turn.story.trace, turn.dimensions):
-                pointers = _take(turn)
+                pointers = do(turn)
+            do = _take
             following = turn.of_follower()
             if not following or pointers != [point_to(following.step)] or turn.clock() - begun > IN_HAND:
                 return pointers
@@ -135,15 +166,23 @@ def _act_if_allowed(turn: Turn) -> list[StepMessage]:
 
 
 def _act(turn: Turn) -> list[StepMessage]:
+    turn.move(State.RUNNING, **_claim(turn))
+    return _start(turn)
+
+
+def _claim(turn: Turn) -> dict[str, Any]:
+    """What a claim changes of a step."""
     step = turn.step
-    turn.move(
-        State.RUNNING,
-        fence=step.fence + 1,
-        attempts=step.attempts + 1,
-        claimed=step.claimed or turn.clock(),
-        due=turn.later(settings().step_lease_seconds),
-        misses=0,
-    )
+    return {
+        "fence": step.fence + 1,
+        "attempts": step.attempts + 1,
+        "claimed": step.claimed or turn.clock(),
+        "due": turn.later(settings().step_lease_seconds),
+        "misses": 0,
+    }
+
+
+def _start(turn: Turn) -> list[StepMessage]:
     try:
         return note(turn, turn.ask(turn.module.start))
     except Superseded as gone:

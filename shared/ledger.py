@@ -23,6 +23,7 @@ from shared import failures, ledger_writes, storage
 from shared.errors import ClaimLost, UnknownStep
 from shared.ledger_rows import (
     MAX_COLUMN,
+    claim_columns,
     event_of,
     event_row,
     folded_routes,
@@ -93,19 +94,26 @@ def announce(event: Event, now: datetime, *, opens: bool) -> None:
         _open(event.id, now)
 
 
-def record(event: Event, blob: str, decision: Decision, now: datetime, trace: str = "") -> tuple[Story, bool]:
-    """Write an event with the first step of each of its routes, unless it is known; `trace` is a W3C traceparent.
+def foresee(event: Event, decision: Decision, now: datetime, trace: str = "") -> Story:
+    """Return the story of an event as `record` will write it, if it is new."""
+    steps = {step.id: step for step in _first_steps(event.id, decision, now)}
+    return Story(event, {each.name: each for each in decision.routes}, steps, decision.cause, decision.skipped, trace)
 
-    It has been announced before. Returns its story as it stands now, and whether it is new.
+
+def record(story: Story, blob: str, now: datetime, claimed: Step | None = None) -> tuple[Story, bool]:
+    """Write an event with the first step of each of its routes, unless it is known: `foresee` made the `story`.
+
+    It has been announced before. `claimed` is one of the steps as it is once it is claimed by this write. Returns the
+    story as it stands now, and whether it is new.
     """
-    routes = {route.name: route for route in decision.routes}
-    folded = folded_routes(decision.routes)
-    steps = _first_steps(event.id, decision, now)
-    written = [step for step in steps if not folded or not is_implied(step)]
-    rows = [*map(step_row, written), *(route_row(event.id, route) for route in decision.routes if not folded)]
-    told = {"trace": trace, "routes": folded, "routed": now}
+    event, routes = story.event, list(story.routes.values())
+    folded = folded_routes(routes)
+    steps = {**story.steps, **({claimed.id: claimed} if claimed else {})}
+    written = [step for step in steps.values() if not folded or not is_implied(step)]
+    rows = [*map(step_row, written), *(route_row(event.id, route) for route in routes if not folded)]
+    told = {"trace": story.trace, "routes": folded, "routed": now, **(claim_columns(claimed) if claimed else {})}
     # last: where it stands, all stands
-    rows.append({**event_row(event, blob, decision.cause, decision.skipped), **told})
+    rows.append({**event_row(event, blob, story.cause, story.skipped), **told})
     etags = ledger_writes.insert(rows)
     if not etags:
         _complete(event.id, rows)
@@ -113,10 +121,10 @@ def record(event: Event, blob: str, decision: Decision, now: datetime, trace: st
         if known.event.timestamp != event.timestamp:  # a sender without a time of its own repeats itself
             storage.table(RECENT).delete_entity(*_recent_key(event))
         return known, False
-    for step in steps:
+    for step in steps.values():
         failures.note(step, now)  # one that is parked from the start
-    as_written = {step.id: step for step in (*steps, *_written(written, etags))}
-    return Story(event, routes, as_written, decision.cause, decision.skipped, trace), True
+    as_written = {**steps, **{step.id: step for step in _written(written, etags)}}
+    return msgspec.structs.replace(story, steps=as_written), True
 
 
 def _written(steps: Sequence[Step], etags: list[str]) -> list[Step]:

@@ -13,7 +13,7 @@ from shared import storage
 from shared.messages import Event, decode_event, encode_event
 from shared.routes import Route
 from shared.shapes import converted, decoded
-from shared.steps import State, Step, new_step
+from shared.steps import State, Step, moved, new_step
 
 MAX_COLUMN = 1000  # columns for a person's eyes and for filters; the whole text stands in `event`
 MAX_FOLDED = 30_000  # characters of routes in the row `event`: a property holds 32 Ki
@@ -75,13 +75,25 @@ def steps_of(rows: Mapping[str, Any]) -> dict[str, Step]:
 
 
 def is_implied(step: Step) -> bool:
-    """Tell whether a first step is known from its route alone: it is neither parked nor tells of another one."""
-    return step.state is State.READY and not step.tells_of
+    """Tell whether the row `event` tells all of a first step: it is neither parked nor tells of another one."""
+    return step.state in (State.READY, State.RUNNING) and not step.tells_of
+
+
+def claim_columns(claimed: Step) -> dict[str, Any]:
+    """Return what the row `event` tells of its one first step if that is claimed: since when, and until when."""
+    return {"claimed": claimed.claimed, "leased": claimed.due}
 
 
 def _first_step(row: Any, route: Route) -> Step:
-    routed = datetime.fromisoformat(row["routed"].isoformat())  # the SDK's kind of datetime is none that msgspec knows
-    return new_step(row["PartitionKey"], route, route.steps[0], routed)
+    step = new_step(row["PartitionKey"], route, route.steps[0], _moment(row["routed"]))
+    if "claimed" not in row:
+        return step
+    since, until = _moment(row["claimed"]), _moment(row["leased"])
+    return moved(step, since, State.RUNNING, fence=1, attempts=1, claimed=since, due=until)
+
+
+def _moment(value: datetime) -> datetime:
+    return datetime.fromisoformat(value.isoformat())  # the SDK's kind of datetime is none that msgspec knows
 
 
 def _folded(rows: Mapping[str, Any]) -> list[Route]:

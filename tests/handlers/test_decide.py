@@ -95,10 +95,10 @@ def test_a_failure_is_written_to_the_version_with_its_reason(relay: Relay, model
 
 
 def test_a_model_version_that_has_used_up_its_budget_parks_the_rest(relay: Relay, model: str) -> None:
-    events = [relay.comment(f"slack-{model}", str(number)) for number in range(42)]
-    told = [relay.ended(event) for event in events]
+    told = [relay.ended(event) for event in [relay.comment(f"slack-{model}", str(number)) for number in range(40)]]
+    told += [relay.ended(event) for event in [relay.comment(f"slack-{model}", str(number)) for number in (40, 41)]]
     parked = [story for story in told if story.steps["tell-slack.slack"].state is State.PARKED]
-    assert len(parked) == 2, "the budget is 40"
+    assert parked == told[40:], "the budget is 40"
     reason = parked[0].steps["tell-slack.slack"].reason
     assert reason.startswith(f"slack-{model} 1 has started 4")
     assert reason.endswith("routes in 24 h: more than the budget of 40")

@@ -584,7 +584,7 @@ def test_a_worker_does_not_take_its_own_claim_for_another_ones_when_the_reply_to
     life.teardown()
 
 
-@pytest.mark.parametrize(("seconds", "left"), [(0, []), (5, ["release.on_failure.slack"])])
+@pytest.mark.parametrize(("seconds", "left"), [(0, []), (8, ["release.on_failure.slack"])])
 def test_what_follows_is_done_in_the_same_hand_unless_that_has_taken_long(
     seconds: float, left: list[str], system: System, doors: Doors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
