@@ -150,7 +150,7 @@ def _judge(report: Report, paces: Sequence[Pace]) -> None:
     kept, killed, twice = (report.median(RELAY, column) for column in ("kept", "killed with", "started twice"))
     report.goal("the relay keeps all when killed, and starts none twice", kept, kept == killed and twice == 0)
     report.notes.append(
-        "a release is two calls and four conditional writes (see cost); the pump makes one call, no record"
+        "a release is two calls and three conditional writes (see cost); the pump makes one call, no record"
     )
     report.notes.append(
         f"killed with leases of {HASTY['STEP_LEASE_SECONDS']} s; in Azure a crash is mended after minutes"

@@ -2,8 +2,9 @@
 
 Table `steps`, one partition per event: a row `event` with the routes it started (as they were then, so that a change
 of the file leaves events under way alone), and a row `step:ID` for each step whose turn has come. Two exceptions: a
-route's first step has no row before somebody claims it, and routes that fill more than a property have a row
-`route:NAME` each, and their first steps one from the start.
+route's first step has no row before somebody claims it; claimed with its event, which the row `event` tells, none before
+something has come of it. And routes that fill more than a property have a row `route:NAME` each, and their first steps
+one from the start.
 Table `open`: the events that have not ended, for the sweeper; written before the first and removed after the last
 row of the event's end. Table `recent`: all events, newest first, a partition a day; `shared/recent.py` walks it. Every
 change of a step is an Insert, or a Replace with If-Match: whoever read an older row, or none, gets ClaimLost.

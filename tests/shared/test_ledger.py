@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from local import sender
 from local.system import System
+from shared.steps import State
 from tests.conftest import IMPATIENT, Relay, until
 
 MANY = [f"text-{number:02}-{'long' * 150}" for number in range(60)]  # more than the row of the event holds: 121 rows
@@ -24,6 +28,10 @@ def routes(folder: Path, name: str, *texts: str, parts: int = 2) -> dict[str, st
             lines.append(f"      - id: part-{rank}\n        slack: {{url_secret: mlops-slack, text: {text} {rank}}}\n")
     file.write_text("".join(lines))
     return {**IMPATIENT, "STEP_LEASE_SECONDS": "3", "ROUTES": str(file)}
+
+
+def rows(relay: Relay, event: str) -> list[dict[str, Any]]:
+    return list(relay.table("steps").query_entities("PartitionKey eq @event", parameters={"event": event}))
 
 
 def comment(model: str) -> bytes:
@@ -120,8 +128,7 @@ def test_an_event_is_one_row_until_somebody_claims_its_steps(own_system: System,
     relay = Relay(own_system, own_system.worker({**routes(tmp_path, "three", "a", "b", "c"), **deaf}))
     event = relay.comment(model, "hello")
     until(lambda: relay.queued("steps") == 3)
-    rows = list(relay.table("steps").query_entities("PartitionKey eq @event", parameters={"event": event}))
-    assert [row["RowKey"] for row in rows] == ["event"]
+    assert [row["RowKey"] for row in rows(relay, event)] == ["event"]
     relay.queue("steps").clear_messages()  # lost: the sweeper has to find them all the same
     relay.worker.stop()
     relay.worker = own_system.worker(routes(tmp_path, "three", "a", "b", "c"))
@@ -129,3 +136,41 @@ def test_an_event_is_one_row_until_somebody_claims_its_steps(own_system: System,
     relay.sweep()
     until(lambda: len(texts(own_system)) == 6)
     assert texts(own_system) == ["a 1", "a 2", "b 1", "b 2", "c 1", "c 2"]
+
+
+def test_an_event_whose_single_step_acts_at_once_is_one_row_that_tells_of_its_claim(relay: Relay, model: str) -> None:
+    relay.system.devops.faults.add("POST", "/_apis/Release/releases", slow=2.0)
+    event, name = relay.stage_change(f"release-{model}"), "release.azure_devops_release"
+    running = until(lambda: relay.story(event)).steps[name]
+    assert not relay.row(event, name)
+    assert (running.state, running.fence, running.attempts) == (State.RUNNING, 1, 1)
+    assert running.claimed
+    assert round((running.due - running.claimed).total_seconds()) == 90, "the lease"
+    assert [moment.state for moment in running.history] == [State.READY, State.RUNNING]
+    ended = relay.ended(event).steps[name]
+    assert (ended.state, ended.fence, ended.attempts, ended.claimed) == (State.SUCCEEDED, 1, 1, running.claimed)
+    assert ended.history[:2] == running.history
+
+
+@pytest.mark.parametrize(
+    ("step", "rest", "why"),
+    [
+        ("slack: {url_secret: mlops-slack, text: hello}", "require: {still: true}", "it asks its registry first"),
+        ("registry_tag: {tags: {checked: by-relay}}", "rounds: 0", "it is about to cause an event"),
+        ("slack: {url_secret: no-such-secret, text: hello}", "rounds: 0", "its credentials are not there"),
+    ],
+    ids=["asks", "causes", "lacks"],
+)
+def test_a_step_that_has_more_to_do_before_its_claim_is_not_claimed_with_its_event(
+    own_system: System, model: str, tmp_path: Path, step: str, rest: str, why: str
+) -> None:
+    file = tmp_path / "routes.yaml"
+    source = "wine-dev: {kind: databricks, secret: wine-dev-webhook, workspace: WORKSPACE}"
+    source = source.replace("WORKSPACE", f'"{own_system.databricks.url}"')
+    when = "when: {event: comment.created}"
+    file.write_text(f"sources:\n  {source}\nroutes:\n  - {{name: careful, {when}, steps: [{step}], {rest}}}\n")
+    own_system.databricks.add_version(model)
+    relay = Relay(own_system, own_system.worker({**IMPATIENT, "ROUTES": str(file)}))
+    event = relay.comment(model, "hello")
+    until(lambda: relay.row(event, f"careful.{step.partition(':')[0]}"))
+    assert not next(row for row in rows(relay, event) if row["RowKey"] == "event").get("leased"), why
