@@ -2,7 +2,7 @@
 
 Table `steps`, one partition per event: a row `event` with the routes it started (as they were then, so that a change
 of the file leaves events under way alone), and a row `step:ID` for each step whose turn has come. Two exceptions: a
-route's first step has no row before somebody claims it; claimed with its event, which the row `event` tells, none before
+route's first step has no row before somebody claims it or, claimed with its event (the row `event` tells that), before
 something has come of it. And routes that fill more than a property have a row `route:NAME` each, and their first steps
 one from the start.
 Table `open`: the events that have not ended, for the sweeper; written before the first and removed after the last
