@@ -66,13 +66,11 @@ def _app(watch: _Watch, deliveries: list[dict[str, Any]]) -> list[str]:
 
 def _exporters(watch: _Watch) -> None:
     """Wait until telemetry is set up, which the app does in a thread after its first answer; tell what it computes."""
-    import threading
+    from bench.exporters import wait_for_exporters
 
     began = time.process_time()
-    for thread in threading.enumerate():
-        if thread.name == "telemetry":
-            thread.join()
-            watch.told["exporters"] = (time.process_time() - began) * _SECONDS
+    if wait_for_exporters():
+        watch.told["exporters"] = (time.process_time() - began) * _SECONDS
 
 
 def _target(watch: _Watch, deliveries: list[dict[str, Any]]) -> None:

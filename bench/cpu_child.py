@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from bench.exporters import wait_for_exporters
 from handlers.receive import receive
 
 BATCH = 50
@@ -76,6 +77,7 @@ async def _in_turns(kinds: dict[str, Callable[[], Awaitable[None]]], turns: int)
     told: dict[str, list[float]] = {name: [] for name in kinds}
     for call in kinds.values():
         await call()  # what is asked for once is asked for before
+    wait_for_exporters()
     for turn in range(turns):
         for name in list(kinds) if turn % 2 else list(kinds)[::-1]:
             told[name].append(await _microseconds(kinds[name]))

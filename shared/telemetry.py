@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 NAMESPACE = "relay"
 HELD_SECONDS = 1.0
+THREAD = "telemetry"
+"""The name of the thread that sets the exporters up."""
 _COUNTED_BY = {name: f"{NAMESPACE}.{name}" for name in ("source", "route", "target", "status", "outcome")}
 """The dimensions of which there are few values: what a metric may be split by."""
 _MEASURED = ("_ms", "_seconds")
@@ -123,7 +125,7 @@ def _start() -> Told | None:
     logger = logging.getLogger(NAMESPACE)
     logger.setLevel(logging.INFO)
     logger.addHandler(held)
-    threading.Thread(target=_export, args=(held,), name="telemetry", daemon=True).start()
+    threading.Thread(target=_export, args=(held,), name=THREAD, daemon=True).start()
     return held
 
 

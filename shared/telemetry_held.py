@@ -71,10 +71,9 @@ class Held(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self._things: list[Telling] = []
-        self._holding, self._exporters = True, None
+        self._holding = True
+        self._exporters: Exporters | None = None
         self._guard = threading.Lock()
-
-    _exporters: Exporters | None
 
     def hand_over(self, exporters: Exporters | None) -> None:
         """Tell all on, and from now on at once; without exporters forget it."""
