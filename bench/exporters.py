@@ -1,4 +1,4 @@
-"""The app sets its telemetry up in a thread, a second after its first word: who measures what it costs waits for that."""
+"""The app sets its telemetry up in a thread, a second after its first word: who measures what it costs waits first."""
 
 from __future__ import annotations
 
