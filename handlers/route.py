@@ -11,7 +11,7 @@ from datetime import datetime
 from handlers.current_routes import current_routes
 from handlers.decide import decide
 from handlers.reconcile_same import same_act
-from handlers.run import act, may_be_claimed, take
+from handlers.run import act, as_claimed, take
 from handlers.turn import Clock, Turn, point_to
 from shared import ledger, storage
 from shared.beside import beside
@@ -62,9 +62,8 @@ def _route(event: Event, blob: str, message: bytes, clock: Clock) -> list[StepMe
     with beside(lambda: ledger.announce(event, now, opens=bool(matching))):
         decision = decide(routes, matching, event, moment)
     foreseen = ledger.foresee(event, decision, now, traceparent())
-    with _hand() as is_free:
-        turn = _of_single_step(foreseen, clock) if is_free else None
-        claimed = turn.step if turn and may_be_claimed(turn) else None
+    with _in_hand(_of_single_step(foreseen, clock)) as turn:
+        claimed = as_claimed(turn) if turn else None
         story, is_new = ledger.record(foreseen, blob, now, claimed)
         if matching and not decision.routes:
             ledger.close_all(event.id)
@@ -99,13 +98,13 @@ def _waits(step: Step, now: datetime) -> bool:
 
 
 @contextmanager
-def _hand() -> Iterator[bool]:
-    """Hold one of the hands for a step while the block runs, if there is a free one: yields whether."""
-    is_free = _hands.acquire(blocking=False)
+def _in_hand(turn: Turn | None) -> Iterator[Turn | None]:
+    """Hold the turn in one of the hands while the block runs; yield None where there is no turn, or no free hand."""
+    held = turn is not None and _hands.acquire(blocking=False)
     try:
-        yield is_free
+        yield turn if held else None
     finally:
-        if is_free:
+        if held:
             _hands.release()
 
 

@@ -29,7 +29,7 @@ from shared.errors import (
 )
 from shared.messages import StepMessage, decode_step_message
 from shared.settings import settings
-from shared.steps import ENDED, State, moved
+from shared.steps import ENDED, State, Step, moved
 from shared.telemetry import span, tell
 
 log = logging.getLogger("relay.run")
@@ -60,22 +60,21 @@ def take(turn: Turn) -> list[StepMessage]:
     return _go_on(turn, _take)
 
 
-def may_be_claimed(turn: Turn) -> bool:
-    """Tell whether a first step may act as soon as its event is recorded, which claims it in the same write.
+def as_claimed(turn: Turn) -> Step | None:
+    """Make a first step ready to act as soon as its event is recorded; return it as claimed by that same write.
 
-    Makes the turn ready, and its step one that is running. What asks a registry first, or is about to cause an event
-    in one, is claimed by itself when it comes to that; so is what fails here.
+    None for what asks a registry first, or is about to cause an event in one: it is claimed when it comes to that. So
+    is what fails here.
     """
     try:
         turn.prepare()
     except Failure:
-        return False
+        return None
     asks = turn.story.routes[turn.step.route].require is not None or hasattr(turn.module, "causes")
     if asks or why_stopped(turn.step.route):
-        return False
+        return None
     claim = _claim(turn)
-    turn.step = moved(turn.step, claim["claimed"], State.RUNNING, **claim)
-    return True
+    return moved(turn.step, claim["claimed"], State.RUNNING, **claim)
 
 
 def act(turn: Turn) -> list[StepMessage]:
