@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
@@ -29,6 +30,8 @@ class Exported:
         self._scope = scope
         self.handlers = set_up()
         self._tracer = trace.get_tracer(scope)
+        if isinstance(self._tracer, Tracer):  # else OTEL_SDK_DISABLED is set
+            self._tracer.id_generator = _Ids(self._tracer.id_generator)
 
     @contextmanager
     def span(self, name: str, kind: str, parent: str, about: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -48,11 +51,12 @@ class Exported:
 
     def past_span(self, span: PastSpan) -> None:
         """As shared.telemetry_held.Exporters."""
-        tracer = trace.get_tracer(self._scope)
-        if isinstance(tracer, Tracer):  # one of its own, which gives out the ids that the span has already
-            tracer.id_generator = _KnownIds(span.own)
         around = _context_of(span.parent) if span.parent else Context()
-        past = tracer.start_span(span.name, around, _KINDS[span.kind], span.attributes, start_time=span.began)
+        token = _own.set(span.own)
+        try:
+            past = self._tracer.start_span(span.name, around, _KINDS[span.kind], span.attributes, start_time=span.began)
+        finally:
+            _own.reset(token)
         if span.failed:
             _fail(past, span.failed)
         past.end(span.ended)
@@ -90,15 +94,23 @@ class Exported:
         return metrics.get_meter(self._scope).create_histogram(full, unit="ms" if unit == "ms" else "s")
 
 
-class _KnownIds(IdGenerator):
-    def __init__(self, traceparent: str) -> None:
-        _, self._trace, self._span, _ = traceparent.split("-")
+_own: ContextVar[str] = ContextVar("own", default="")
+"""The traceparent of a span that has its ids already."""
+
+
+class _Ids(IdGenerator):
+    """Gives a span the ids that it has already, any other new ones."""
+
+    def __init__(self, others: IdGenerator) -> None:
+        self._others = others
 
     def generate_trace_id(self) -> int:
-        return int(self._trace, 16)
+        known = _own.get()
+        return int(known.split("-")[1], 16) if known else self._others.generate_trace_id()
 
     def generate_span_id(self) -> int:
-        return int(self._span, 16)
+        known = _own.get()
+        return int(known.split("-")[2], 16) if known else self._others.generate_span_id()
 
 
 def _within(parent: str) -> Context | None:
