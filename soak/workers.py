@@ -11,6 +11,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
+import psutil
+
 from local.azurite import ACCOUNT, KEY
 from local.system import System
 from local.worker import Host
@@ -26,6 +28,7 @@ SETTINGS = {
     "SWEEP_SCHEDULE": "*/3 * * * * *",
     "LOCAL_QUEUE_LEASE_SECONDS": "5",
 }
+FREEZING_SECONDS = 2.0
 SIGNALS = {"kill": signal.SIGKILL, "freeze": signal.SIGSTOP, "resume": signal.SIGCONT}
 
 
@@ -77,10 +80,17 @@ class Worker:
         return None if self._stopping.is_set() else self._plan.take(window)
 
     def signal(self, name: str) -> None:
-        """Kill, freeze or resume the worker's process."""
+        """Kill, freeze or resume the worker's process. One that is to freeze does so before this returns: one of its
+        threads hears of the signal, and tells the others when its turn comes."""
         self.is_up = name == "resume"
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, psutil.NoSuchProcess):
             self.host.process.send_signal(SIGNALS[name])
+            deadline = time.monotonic() + FREEZING_SECONDS
+            while name == "freeze" and time.monotonic() < deadline and not self._is_frozen():
+                time.sleep(0.001)
+
+    def _is_frozen(self) -> bool:
+        return psutil.Process(self.host.process.pid).status() == psutil.STATUS_STOPPED
 
     def _keep(self) -> None:
         while not self._stopping.wait(0.1):
