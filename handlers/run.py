@@ -66,12 +66,13 @@ def as_claimed(turn: Turn) -> Step | None:
     None for what asks a registry first, or is about to cause an event in one: it is claimed when it comes to that. So
     is what fails here.
     """
+    if turn.story.routes[turn.step.route].require is not None or why_stopped(turn.step.route):
+        return None
     try:
         turn.prepare()
     except Failure:
         return None
-    asks = turn.story.routes[turn.step.route].require is not None or hasattr(turn.module, "causes")
-    if asks or why_stopped(turn.step.route):
+    if hasattr(turn.module, "causes"):
         return None
     claim = _claim(turn)
     return moved(turn.step, claim["claimed"], State.RUNNING, **claim)

@@ -115,8 +115,8 @@ class _Ids(IdGenerator):
 
 def _within(parent: str) -> Context | None:
     """The context of a span's parent; None for that of the span around, which may have been begun while it was held."""
-    if not parent and not trace.get_current_span().get_span_context().is_valid:
-        parent = open_span.get()
+    if not parent and (held := open_span.get()) and not trace.get_current_span().get_span_context().is_valid:
+        parent = held
     return _context_of(parent) if parent else None
 
 
