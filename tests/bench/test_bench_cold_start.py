@@ -35,10 +35,15 @@ def test_the_table_has_the_library_alone_and_the_app_with_each_kind_of_telemetry
         assert ("exporters after it" in cells) == (name != "3 app")
 
 
-def test_the_first_use_of_a_target_is_a_call_of_it(outside: System) -> None:
-    report = cold_start.targets_report(outside, 1, ["slack", "azure_devops_release"])
-    assert [name for name, _ in report.rows] == ["slack", "azure_devops_release"]
-    assert len(outside.chat.messages) == len(outside.devops.starts) == 2  # the first, and the next
+def test_the_first_use_of_a_target_is_a_call_of_it_in_each_python(outside: System) -> None:
+    names = ["slack", "azure_devops_release"]
+    report = cold_start.targets_report(outside, 1, names, {"one": sys.executable, "other": sys.executable})
+    assert [name for name, _ in report.rows] == names
+    columns = [f"{python} {use}" for python in ("one", "other") for use in ("first use", "next use", "MB more")]
+    assert list(report.columns) == columns
+    for _, cells in report.rows:
+        assert sorted(figures(cells)) == sorted(columns)
+    assert len(outside.chat.messages) == len(outside.devops.starts) == 4  # in each Python the first, and the next
 
 
 def test_there_is_a_route_for_each_target_but_those_that_need_more_than_a_model(outside: System) -> None:
