@@ -11,7 +11,8 @@ from datetime import datetime
 from handlers.current_routes import current_routes
 from handlers.decide import decide
 from handlers.reconcile_same import same_act
-from handlers.run import act, as_claimed, take
+from handlers.run import act, take
+from handlers.state_machine import as_claimed
 from handlers.turn import Clock, Turn, point_to
 from shared import ledger, storage
 from shared.beside import beside

@@ -46,7 +46,7 @@ _LEVELS = {State.DEAD: logging.ERROR, State.PARKED: logging.WARNING}
 class Turn:
     """The step as this worker last read or wrote it, its event's story, and what `prepare` has made ready.
 
-    `following` are the steps that its last move has made ready.
+    `unready` is why it could not. `following` are the steps that its last move has made ready.
     """
 
     story: Story
@@ -55,6 +55,7 @@ class Turn:
     module: Any = None
     options: Any = None
     connection: Any = None
+    unready: Failure | None = None
     following: Sequence[Step] = ()
 
     @property
@@ -87,15 +88,28 @@ class Turn:
         """Return the moment that many seconds from now."""
         return self.clock() + timedelta(seconds=seconds)
 
-    def prepare(self) -> None:
-        """Render the options and fetch the credentials: all that can fail without any doubt about the effect.
-
-        Raises TransientFailure or PermanentFailure.
-        """
+    def load(self) -> None:
+        """Import the step's target. Raises PermanentFailure if this app has none of that name."""
         try:
             self.module = target_module(self.step.target)
         except KeyError:
             raise PermanentFailure(f"this app knows no target {self.step.target!r} any more") from None
+
+    def prepare(self) -> None:
+        """Render the options and fetch the credentials: all that can fail without any doubt about the effect.
+
+        Raises TransientFailure or PermanentFailure; in the same turn once more the same, without another try.
+        """
+        if self.unready:
+            raise self.unready
+        try:
+            self._prepare()
+        except Failure as failure:
+            self.unready = failure
+            raise
+
+    def _prepare(self) -> None:
+        self.load()
         try:
             self.options = render(self.story, self.step, self.module)
             self.connection = self.module.connect(self.options, access_for(self.story.event.source))

@@ -71,12 +71,12 @@ STRATEGIES: dict[str, tuple[Mutation, ...]] = {
     "no-if-match": (Mutation("shared/ledger_writes.py", _MATCH, '{"mode": "replace"}'),),
     "no-lease": (
         Mutation(
-            "handlers/run.py",
+            "handlers/state_machine.py",
             "if state is not State.READY and turn.step.due",
             "if state not in (State.READY, State.RUNNING) and turn.step.due",
         ),
     ),
-    "no-settling": (Mutation("handlers/run.py", "MISSES = 2", "MISSES = 1"),),
+    "no-settling": (Mutation("handlers/state_machine.py", "MISSES = 2", "MISSES = 1"),),
 }
 
 

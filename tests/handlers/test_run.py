@@ -164,6 +164,19 @@ def test_a_step_waits_for_the_vault_and_for_the_identity_and_then_goes_on(own_sy
     assert (len(own_system.chat.messages), len(own_system.devops.starts)) == (1, 1)
 
 
+def test_credentials_that_fail_are_asked_for_once_a_turn(own_system: System, model: str) -> None:
+    relay = Relay(own_system, own_system.worker({**IMPATIENT, "RETRY_DELAYS": "3,300"}))
+    relay.comment(f"unknown-{model}", "the secret of the source is read and its token is there")
+    own_system.identity.faults.add("*", "/msi/token", times=None, status=400, body={"statusCode": 400})
+    asked = len(own_system.identity.faults.calls())
+    event = relay.stage_change(f"release-{model}")
+    turns = []
+    for attempts in (1, 2):
+        until(lambda attempts=attempts: relay.row(event, RELEASE).get("attempts") == attempts)
+        turns.append(len(own_system.identity.faults.calls()) - asked - sum(turns))
+    assert turns[0] == turns[1] > 0  # the first turn begins with the event, the second with a message
+
+
 # Messages that come more than once
 
 
