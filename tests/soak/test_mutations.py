@@ -125,7 +125,7 @@ def pointed_to_while_it_runs(strategy: str) -> History:
     with scene(strategy, workers=2, STEP_LEASE_SECONDS="30") as made:
         made.plan.arm(Injection("run started", "late", 8.0))
         event = made.report("run")
-        until(lambda: made.state(event, RUN) == "running")
+        until(lambda: made.plan.done[Injection("run started", "late")])
         made.point(event, RUN)
         until(lambda: made.system.devops.starts)
     return made.history
