@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from handlers.targets import rules_of_targets
 from shared import vault
 from shared.findings import Finding, ok, warning
+from shared.key_vault import EXPIRING_DAYS
 from shared.routes import Routes
 
 OLD = timedelta(days=365)
@@ -42,7 +43,7 @@ def look_at(name: str, uses: list[str], now: datetime) -> Iterator[Finding]:
     created, expires = found[0]
     count = f"{len(found)} enabled version{'s' * (len(found) > 1)}"
     seen = f"{count}, the newest {_age(created, now)}; {_shown(uses)}"
-    if expires and expires - now < timedelta(days=vault.EXPIRING_DAYS):
+    if expires and expires - now < timedelta(days=EXPIRING_DAYS):
         yield warning(CHECK, f"it expires {expires:%Y-%m-%d}; {_shown(uses)}", _rotate(signs), name)
     elif created and now - created > OLD:
         yield warning(CHECK, seen, _rotate(signs), name)
