@@ -18,11 +18,11 @@ from handlers.values import plan_of
 from shared import approvals, ledger
 from shared.approvals import Decision
 from shared.errors import ClaimLost, UnknownStep
-from shared.ledger import Story
 from shared.messages import StepMessage
 from shared.routes import matches
 from shared.shapes import converted
 from shared.steps import ENDED, State, Step
+from shared.stories import Story
 from shared.telemetry import tell
 
 MAX_COMMENT, MAX_FORM = 500, 10_000

@@ -7,10 +7,10 @@ from datetime import datetime
 
 from handlers.switches import why_stopped
 from shared import brakes
-from shared.ledger import Cause, Decision
 from shared.loops import echo_key, is_status
 from shared.messages import Event
 from shared.routes import BUDGET_HOURS, Route, Routes
+from shared.stories import Cause, Decision
 from shared.telemetry import dimensions_of, tell
 
 

@@ -8,8 +8,8 @@ from handlers.current_routes import current_routes
 from handlers.turn import Turn
 from shared import brakes
 from shared.attempts import Caused
-from shared.ledger import Cause
 from shared.loops import echo_key
+from shared.stories import Cause
 
 
 def expect_echoes(turn: Turn) -> None:

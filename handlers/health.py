@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from handlers.current_routes import current_routes
-from shared import ledger, vault
+from shared import open_events, vault
 from shared.errors import RelayError, RoutesError
 from shared.settings import settings
 
@@ -43,7 +43,7 @@ def _problems_of_routes() -> list[str]:
 
 def _problems_of_storage() -> list[str]:
     try:
-        next(iter(ledger.open_events()), None)
+        next(iter(open_events.ids()), None)
     except Exception as error:  # whatever the storage SDK raises: the page has to come up and say so
         return [f"the storage account can't be used: {type(error).__name__}"]
     return []

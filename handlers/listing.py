@@ -14,11 +14,11 @@ from handlers.story import state_of, summary_of
 from handlers.turn import Clock
 from shared import ledger, recent
 from shared.errors import UnknownStep
-from shared.ledger import Story
 from shared.ledger_rows import MAX_COLUMN
 from shared.recent import Noted
 from shared.routes import matches
 from shared.steps import State
+from shared.stories import Story
 
 DEFAULT_DAYS, DEFAULT_LIMIT, MAX_LISTED = 7.0, 50, 500
 MAX_READ = 500  # events read for one page, whatever was asked for; `next` goes on from there

@@ -22,9 +22,9 @@ from handlers.turn import Clock
 from handlers.values import plan_of
 from shared import approvals, brakes, ledger
 from shared.errors import NotNow, UnknownStep
-from shared.ledger import Story
 from shared.messages import StepMessage
 from shared.steps import State, Step
+from shared.stories import Story
 
 JsonCall = Callable[..., Reply]
 

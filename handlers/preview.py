@@ -17,10 +17,10 @@ from handlers.targets import target_module
 from handlers.values import render
 from shared.attempts import Access, Attempt
 from shared.errors import PermanentFailure
-from shared.ledger import Story
 from shared.messages import Event
 from shared.routes import STATUS_TAG, Route, Routes, StepPlan, mismatch
 from shared.steps import Step, new_step
+from shared.stories import Story
 
 MARKER = "{marker of this step, 32 digits}"
 """As long as a marker, which is made with a key that stands in the ledger alone: texts are cut to a length."""

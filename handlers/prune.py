@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timedelta
 
-from shared import brakes, failures, ledger
+from shared import brakes, failures, ledger, recent
 from shared.settings import settings
 
 log = logging.getLogger("relay.prune")
@@ -16,7 +16,7 @@ def prune(now: datetime) -> int:
     """Remove what is older than the retention, 5,000 events at most; return how many events that were."""
     before = now - timedelta(days=settings().retention_days)
     count = 0
-    for row in ledger.older_than(before, MAX_EVENTS):
+    for row in recent.older_than(before, MAX_EVENTS):
         ledger.forget(row)
         count += 1
     brakes.forget(now)

@@ -18,13 +18,13 @@ from handlers.decide import decide
 from handlers.outcomes import note
 from handlers.targets import target_module
 from handlers.turn import Clock, Turn, point_to
-from shared import ledger, recent
+from shared import ledger, open_events, recent
 from shared.attempts import LOOKS_AGAIN, Succeeded
 from shared.errors import NotNow, UnknownStep
-from shared.ledger import Story
 from shared.messages import StepMessage
 from shared.settings import settings
 from shared.steps import ENDED, State, Step
+from shared.stories import Story
 from shared.telemetry import tell
 
 MAX_BULK = 1000
@@ -99,11 +99,11 @@ def resolve_step(event_id: str, step_id: str, outcome: str, clock: Clock, by: st
     step = _found(story, step_id)
     if step.state not in (State.DEAD, State.PARKED):
         raise NotNow(f"step {step.id} is {step.state}: only what is dead or parked can be resolved")
-    ledger.reopen(event_id, clock())
+    open_events.add_again(event_id, clock())
     answer = Succeeded(outcome=f"resolved by {by or 'hand'}: {outcome}", ref=step.ref, link=step.link)
     pointers = note(Turn(story, step, clock), answer)
     if pointers:
-        ledger.reopen(event_id, clock())  # once more, as for a replay
+        open_events.add_again(event_id, clock())  # once more, as for a replay
     return pointers
 
 
@@ -143,10 +143,10 @@ def _replay(step: Step, force: bool, clock: Clock, by: str = "") -> StepMessage:
 
 def _reopened(step: Step, state: State, clock: Clock, why: str, **changes: Any) -> StepMessage:
     now = clock()
-    ledger.reopen(step.event_id, now)
+    open_events.add_again(step.event_id, now)
     fresh: dict[str, Any] = {"attempts": 0, "due": now, "ended": None, "reopened": step.reopened + 1}
     ledger.change(step, state, now, **fresh, **changes, reason=why)
-    ledger.reopen(step.event_id, now)  # once more: whoever saw the former end may have closed it in between
+    open_events.add_again(step.event_id, now)  # once more: whoever saw the former end may have closed it in between
     line = f"step {step.id} of event {step.event_id} is {why}"
     tell("replay", line, event=step.event_id, route=step.route, step=step.id, target=step.target)
     return point_to(step)

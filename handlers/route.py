@@ -17,7 +17,6 @@ from handlers.turn import Clock, Turn, point_to
 from shared import ledger, storage
 from shared.beside import beside
 from shared.errors import RoutesError, RoutesUnavailable, SettingError
-from shared.ledger import Decision, Story
 from shared.messages import (
     EVENTS_QUEUE,
     Event,
@@ -28,6 +27,7 @@ from shared.messages import (
 )
 from shared.settings import settings
 from shared.steps import ENDED, State, Step
+from shared.stories import Decision, Story
 from shared.telemetry import dimensions_of, span, tell, traceparent
 
 ROUTES_RETRY_SECONDS = 60.0

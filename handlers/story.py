@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from shared.ledger import Story
 from shared.steps import State, Step
+from shared.stories import Story
 
 _ORDER = (
     State.DEAD,

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from handlers.turn import point_to
-from shared import ledger, poison
+from shared import ledger, open_events, poison
 from shared.errors import UnknownStep
-from shared.ledger import Story
 from shared.messages import StepMessage
 from shared.steps import ENDED, State, Step
+from shared.stories import Story
 from shared.telemetry import tell
 
 log = logging.getLogger("relay.sweep")
@@ -22,9 +22,9 @@ GRACE = timedelta(seconds=30)  # a message that is under way arrives by then
 def sweep(now: datetime) -> Iterator[StepMessage]:
     """Yield a pointer to each step whose time was over half a minute ago, take ended events from the list, and tell
     how things stand."""
-    open_events: list[str] = list(ledger.open_events())
+    found = list(open_events.ids())
     steps: list[Step] = []
-    for event_id in open_events:
+    for event_id in found:
         try:
             story = ledger.read(event_id)
             steps += story.steps.values()
@@ -33,17 +33,17 @@ def sweep(now: datetime) -> Iterator[StepMessage]:
             continue  # noted as open, its rows not written yet: its message is still in the queue `events`
         except Exception:  # one event that can't be read may not strand the others
             log.exception("event %s can't be swept", event_id)
-    _tell(len(open_events), steps, now)
+    _tell(len(found), steps, now)
 
 
-def _tell(open_events: int, steps: list[Step], now: datetime) -> None:
+def _tell(count: int, steps: list[Step], now: datetime) -> None:
     late = [(now - step.due).total_seconds() for step in steps if step.state not in ENDED]
     states = Counter(step.state for step in steps)
     kept = poison.count()
     tell(
         "sweep",
-        f"{open_events} events have not ended; {kept} messages are poison",
-        open=open_events,
+        f"{count} events have not ended; {kept} messages are poison",
+        open=count,
         oldest_due_seconds=round(max([*late, 0.0])),
         dead=states[State.DEAD],
         parked=states[State.PARKED],

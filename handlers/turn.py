@@ -29,12 +29,12 @@ from shared.errors import (
     TransientFailure,
     VaultUnavailable,
 )
-from shared.ledger import Story
 from shared.markers import marker
 from shared.messages import STEPS_QUEUE, StepMessage, encode
 from shared.redaction import redacted
 from shared.settings import settings
 from shared.steps import State, Step
+from shared.stories import Story
 from shared.telemetry import dimensions_of, span, tell
 
 log = logging.getLogger("relay.run")

@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 
 from shared import approvals
-from shared.ledger import Story
 from shared.messages import EVENT_FIELDS, Event
 from shared.routes import STATUS, StepPlan, next_approval, status_plan
 from shared.shapes import converted
 from shared.steps import ENDED, State, Step
+from shared.stories import Story
 from shared.templates import fill_all
 
 MAX_REASON = 200  # of what goes into a tag

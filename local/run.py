@@ -26,8 +26,8 @@ from local.trace_tree import trace_tree
 from local.worker import Host
 
 if TYPE_CHECKING:
-    from shared.ledger import Story
     from shared.steps import Step
+    from shared.stories import Story
 
 PATIENCE_SECONDS = 60.0
 MANY = 1000

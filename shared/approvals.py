@@ -14,11 +14,11 @@ import msgspec
 
 from shared import ledger, storage
 from shared.errors import SettingError, UnknownStep
-from shared.ledger import Story
 from shared.markers import sign
 from shared.settings import settings
 from shared.shapes import decoded
 from shared.steps import Step, new_step
+from shared.stories import Story
 
 APPROVALS = "approvals"
 _PURPOSE = "approval"

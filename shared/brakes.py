@@ -16,10 +16,10 @@ from typing import Any
 import msgspec
 
 from shared import storage
-from shared.ledger import Cause
 from shared.messages import Event
 from shared.routes import BUDGET_HOURS
 from shared.shapes import decoded
+from shared.stories import Cause
 
 SWITCHES, BUDGET, ECHOES = "switches", "budget", "echoes"
 BUDGET_WINDOW = timedelta(hours=BUDGET_HOURS)

@@ -1,6 +1,7 @@
-"""The index of all events, walked newest first from any place in it: what lists and charts need, without a story read.
+"""The index of all events, table `recent`: newest first, a partition a day, each event at the time it happened.
 
-A place is the key of an index row: whoever was shown the events up to it goes on behind it, also when newer ones came.
+It is walked from any place in it: what lists and charts need, without a story read. A place is the key of an index row:
+whoever was shown the events up to it goes on behind it, also when newer ones came.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ import itertools
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from shared import storage
-from shared.ledger import LAST_MOMENT, RECENT
+from shared.ledger_rows import MAX_COLUMN
+from shared.messages import Event
 from shared.settings import settings
 
+TABLE = "recent"
+LAST_MOMENT = 10**15  # milliseconds, beyond any date: counted down from it, the newest comes first
 _PLACE = re.compile(r"([0-9]{16})-[0-9a-f]{64}")
 
 
@@ -27,6 +31,36 @@ class Noted(NamedTuple):
     model: str
 
 
+def note(event: Event) -> None:
+    """Note an event by the time it happened, not by that of its delivery: told twice, it is noted once."""
+    partition, row_key = key_of(event)
+    row = {
+        "PartitionKey": partition,
+        "RowKey": row_key,
+        "event": event.id,
+        "happened": event.happened,
+        "type": event.type,
+        "model": event.model[:MAX_COLUMN],
+    }
+    storage.put_row(TABLE, row)
+
+
+def key_of(event: Event) -> tuple[str, str]:
+    """Return the key of an event's row: of its partition, and of the row in it."""
+    return event.happened.date().isoformat(), f"{LAST_MOMENT - event.timestamp:016d}-{event.id}"
+
+
+def remove(partition: str, row_key: str) -> None:
+    """Take a row from the index."""
+    storage.table(TABLE).delete_entity(partition, row_key)
+
+
+def older_than(before: datetime, limit: int) -> Iterator[dict[str, Any]]:
+    """Yield the rows of the events that happened before the day of that moment, for `ledger.forget`."""
+    found = storage.rows(TABLE, "PartitionKey lt @day", {"day": before.date().isoformat()})
+    yield from itertools.islice(found, limit)
+
+
 def newest(since: datetime, until: datetime, after: str = "") -> Iterator[Noted]:
     """Yield the events that happened between the two moments, newest first, from behind the place `after`.
 
@@ -35,7 +69,7 @@ def newest(since: datetime, until: datetime, after: str = "") -> Iterator[Noted]
     day = min(until, moment_of(after)).date() if after else until.date()
     while day >= since.date():
         condition = "PartitionKey eq @day" + (" and RowKey gt @after" if after else "")
-        for row in storage.rows(RECENT, condition, {"day": day.isoformat(), "after": after}):
+        for row in storage.rows(TABLE, condition, {"day": day.isoformat(), "after": after}):
             if since <= row["happened"] <= until:
                 yield Noted(row["RowKey"], str(row["event"]), row["happened"], str(row.get("model", "")))
         after = ""

@@ -27,7 +27,7 @@ from local.system import System
 from local.worker import Host
 from shared import ledger, recent
 from shared.errors import UnknownStep
-from shared.ledger import Story
+from shared.stories import Story
 from tests.senders.mlflow_server import MlflowServer
 
 TESTS = Path(__file__).parent

@@ -26,8 +26,8 @@ from local.faults import Call
 from local.system import System
 from shared import telemetry
 from shared.errors import PermanentFailure
-from shared.ledger import Story
 from shared.steps import State
+from shared.stories import Story
 from shared.templates import harmless
 from tests.conftest import Relay, until
 from tests.handlers.targets.registries import commented

@@ -9,7 +9,7 @@ from itertools import islice
 
 from handlers.doctor.storage import QUEUES
 from handlers.story import state_of
-from shared import brakes, ledger, poison, recent, storage
+from shared import brakes, ledger, open_events, poison, recent, storage
 from shared.errors import UnknownStep
 from shared.findings import Finding, defect, ok, warning
 
@@ -60,7 +60,7 @@ def _poison() -> Iterator[Finding]:
 
 
 def _under_way(now: datetime) -> Iterator[Finding]:
-    count = sum(1 for _ in islice(ledger.open_before(now - STRANDED), MANY_WAITING))
+    count = sum(1 for _ in islice(open_events.ids_before(now - STRANDED), MANY_WAITING))
     if count:
         seen = f"{count} events are under way for more than {STRANDED.total_seconds() / 3600:.0f} h"
         yield warning("under way", seen, "python -m cli events list shows what they wait for", "ledger")

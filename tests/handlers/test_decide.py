@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from local import sender
-from shared.ledger import Story
 from shared.steps import State
+from shared.stories import Story
 from tests.conftest import Relay, until
 
 EVENTS = ["MODEL_VERSION_TRANSITIONED_STAGE", "MODEL_VERSION_TAG_SET", "COMMENT_CREATED"]

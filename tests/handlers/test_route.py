@@ -10,9 +10,9 @@ import pytest
 
 from local import sender
 from local.system import System
-from shared.ledger import Story
 from shared.messages import EventMessage, encode
 from shared.steps import State
+from shared.stories import Story
 from tests.conftest import IMPATIENT, Relay, until
 
 

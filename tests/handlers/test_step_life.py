@@ -37,12 +37,12 @@ from handlers.sweep import sweep
 from local.azure_devops_wire import Start
 from local.serving import certificate
 from local.system import System
-from shared import ledger, storage
+from shared import ledger, open_events, storage
 from shared.errors import UnknownStep
-from shared.ledger import Story
 from shared.markers import marker
 from shared.messages import Event, EventMessage, StepMessage, encode, identify
 from shared.steps import ARROWS, ENDED, State, Step
+from shared.stories import Story
 from tests.handlers.step_life import Doors, Fate, Worker
 
 START = datetime(2099, 1, 1, tzinfo=UTC)  # no other test's clock comes here
@@ -438,8 +438,10 @@ def doors(system: System, monkeypatch: pytest.MonkeyPatch) -> Iterator[Doors]:
         monkeypatch.setattr(system.devops, name, getattr(system.devops, name))
     system.devops.run_seconds = 1.0
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", certificate().ca_file)
-    for row in list(storage.rows(ledger.OPEN, "PartitionKey ge @first", {"first": ""})):  # what others have left behind
-        storage.table(ledger.OPEN).delete_entity(row["PartitionKey"], row["RowKey"])
+    for row in list(
+        storage.rows(open_events.TABLE, "PartitionKey ge @first", {"first": ""})
+    ):  # what others have left behind
+        storage.table(open_events.TABLE).delete_entity(row["PartitionKey"], row["RowKey"])
     made = Doors(monkeypatch)
     play_in_peace(system)
     yield made

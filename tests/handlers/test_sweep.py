@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from local.system import System
-from shared import ledger
+from shared import ledger, open_events
 from tests.conftest import IMPATIENT, Relay, until
 
 NO_STEPS = {**IMPATIENT, "AzureWebJobs.run_step.Disabled": "1"}
@@ -94,14 +94,14 @@ def test_an_end_that_is_noted_late_leaves_an_event_on_the_list_that_was_replayed
 ) -> None:
     event = relay.comment(f"slack-{model}", "hello")
     ended = relay.ended(event)
-    until(lambda: event not in ledger.open_events())
-    ledger.reopen(event, datetime.now(UTC))  # as a replay does
+    until(lambda: event not in open_events.ids())
+    open_events.add_again(event, datetime.now(UTC))  # as a replay does
     ledger.close(ended)
-    assert event in ledger.open_events()
-    ledger.reopen(event, datetime.now(UTC) + timedelta(seconds=1))
-    assert [each for each in ledger.open_events() if each == event] == [event], "once, however many rows it has"
+    assert event in open_events.ids()
+    open_events.add_again(event, datetime.now(UTC) + timedelta(seconds=1))
+    assert [each for each in open_events.ids() if each == event] == [event], "once, however many rows it has"
     ledger.close_all(event)
-    assert event not in ledger.open_events()
+    assert event not in open_events.ids()
 
 
 def test_an_event_that_has_ended_but_is_still_listed_is_taken_from_the_list(relay: Relay, model: str) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 from local.azure_ml_container import PYTHON
 from shared import ledger
-from shared.ledger import Story
 from shared.steps import State
+from shared.stories import Story
 from tests.conftest import Relay, until
 from tests.senders.mlflow_server import MlflowServer
 
