@@ -3,7 +3,8 @@
 The same signed bodies go to each contestant; each writes to a queue of its own in the same Azurite. What was answered
 202 is counted in the queue; a delivery whose signature is wrong has to be answered 401 and leave nothing there.
 All contestants run all the time, and take turns of a second or so: a shared machine's pace changes by half within
-minutes, and two that are compared have to meet the same pace.
+minutes, and two that are compared have to meet the same pace. Nobody begins before the one before has done all that it
+does after its answers: the commands that it has started, the requests that it was left with.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import NamedTuple
 from bench import deliveries, load
 from bench.contestants import ours
 from bench.contestants.contestant import Contestant, Running
+from bench.processes import wait_until_idle
 from bench.report import Report, figures
 from bench.rounds import Figure, measure, quantile
 from local.system import System
@@ -94,6 +96,7 @@ def _once(
         told["unanswered"] += measured.counts.get(0, 0)
         told[f"p50 at {concurrency}"] = quantile(measured.latencies, 0.5) * 1000
         told[f"p99 at {concurrency}"] = quantile(measured.latencies, 0.99) * 1000
+    told["busy after its turn"] = float(not wait_until_idle(entered.running.pid))
     return told
 
 

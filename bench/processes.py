@@ -19,6 +19,7 @@ import psutil
 from local.worker import ROOT
 
 START_SECONDS = 120.0
+LOOK_SECONDS, IDLE_SHARE = 0.2, 0.15  # the kernel counts in hundredths of a second: less than three of them in 0.2 s
 
 
 class NotItsPortError(Exception):
@@ -57,6 +58,32 @@ def check_owner(pid: int, port: int) -> None:
 def _listeners() -> list[tuple[int, int]]:
     found = psutil.net_connections(kind="tcp")
     return [(each.pid or 0, each.laddr[1]) for each in found if each.status == psutil.CONN_LISTEN and each.laddr]
+
+
+def wait_until_idle(pid: int, seconds: float = 10.0) -> bool:
+    """Wait until a process, with those that it has started, computes no more, for so many seconds at most.
+
+    What a contestant still does after its answers would else slow whoever comes next. Returns whether it rests.
+    """
+    before, deadline = _computed(pid), time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS)
+        now = _computed(pid)
+        if now - before < IDLE_SHARE * LOOK_SECONDS:
+            return True
+        before = now
+    return False
+
+
+def _computed(pid: int) -> float:
+    """Seconds of a processor that a process has used, its children too, those that have ended included."""
+    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    seconds = 0.0
+    for member in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = member.cpu_times()
+            seconds += times.user + times.system + times.children_user + times.children_system
+    return seconds
 
 
 class Child:

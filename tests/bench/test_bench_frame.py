@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
+import psutil
 import pytest
 from aiohttp import web
 from rich.console import Console
@@ -17,7 +19,7 @@ from rich.console import Console
 from bench import load
 from bench.counting import is_periodic, queue_operation, table_operation
 from bench.plot import bars
-from bench.processes import Child, NotItsPortError, check_owner
+from bench.processes import Child, NotItsPortError, check_owner, wait_until_idle
 from bench.report import Report
 from bench.rounds import Figure, measure, quantile, turned
 from local.ports import free_port
@@ -101,6 +103,21 @@ def test_a_contestant_that_ends_at_once_is_told_with_its_output() -> None:
         Child([sys.executable, "-c", "print('what it said')"], port, os.environ, Path.cwd()).start()
     with pytest.raises(NotItsPortError, match="owned by nobody"):
         check_owner(os.getpid(), port)
+
+
+COMPUTE = "import time\nwhile time.process_time() < 1.2: pass\n"
+LET_COMPUTE = f"import subprocess, sys, time\nsubprocess.run([sys.executable, '-c', {COMPUTE!r}])\n"
+
+
+@pytest.mark.parametrize("code", [COMPUTE, LET_COMPUTE], ids=["by itself", "by a command"])
+def test_whoever_comes_next_waits_until_the_one_before_computes_no_more(code: str) -> None:
+    with subprocess.Popen([sys.executable, "-c", f"{code}time.sleep(60)"]) as child:
+        try:
+            assert not wait_until_idle(child.pid, 0.5)
+            assert wait_until_idle(child.pid)
+            assert sum(psutil.Process(child.pid).cpu_times()[:4]) >= 1  # with those that have ended
+        finally:
+            child.kill()
 
 
 def test_two_contestants_are_compared_round_by_round() -> None:
