@@ -6,6 +6,7 @@ between any two of their calls, replies are lost. The checks are what the README
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import sys
@@ -438,9 +439,8 @@ def doors(system: System, monkeypatch: pytest.MonkeyPatch) -> Iterator[Doors]:
         monkeypatch.setattr(system.devops, name, getattr(system.devops, name))
     system.devops.run_seconds = 1.0
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", certificate().ca_file)
-    for row in list(
-        storage.rows(open_events.TABLE, "PartitionKey ge @first", {"first": ""})
-    ):  # what others have left behind
+    left_behind = list(storage.rows(open_events.TABLE, "PartitionKey ge @first", {"first": ""}))
+    for row in left_behind:
         storage.table(open_events.TABLE).delete_entity(row["PartitionKey"], row["RowKey"])
     made = Doors(monkeypatch)
     play_in_peace(system)
@@ -603,6 +603,15 @@ def test_what_follows_is_done_in_the_same_hand_unless_that_has_taken_long(
     ended = {step.id: step.state in ENDED for step in ledger.read(life.events[0].id).steps.values()}
     assert ended == {"release.azure_devops_release": True, "release.on_failure.slack": not left}
     life.teardown()
+
+
+def test_what_is_loaded_when_the_first_step_is_done_is_out_of_the_garbage_collectors_sight_once(
+    system: System, doors: Doors
+) -> None:
+    spared = gc.get_freeze_count()  # steps were done before: `doors` has played
+    assert spared > 10_000
+    play_in_peace(system)
+    assert gc.get_freeze_count() <= spared
 
 
 def test_without_conditional_writes_something_would_be_done_twice(system: System, doors: Doors) -> None:
