@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from bench import end_to_end, scale
@@ -33,3 +35,9 @@ def test_two_workers_drain_a_queue_and_start_nothing_twice() -> None:
 def test_healthy_events_arrive_beside_a_target_that_throttles() -> None:
     report = scale.neighbours(4, 5.0, ["throttled"])
     assert [figures(cells)["healthy"].values for _, cells in report.rows] == [[4.0]]
+
+
+def test_the_stand_ins_process_collects_no_garbage_while_it_is_measured_and_does_so_afterwards() -> None:
+    with end_to_end.uncollected():
+        assert not gc.isenabled()
+    assert gc.isenabled()
