@@ -50,7 +50,7 @@ soak: $(VENV)/.installed-test ## kill and freeze workers at named moments for so
 	@$(RUN) -m soak.crash --events 400 --seed 1
 	@$(RUN) -m pytest -m long
 
-bench: $(VENV)/.installed-bench ## measure cold start, cost per event, ingress, end to end, side by side (20 minutes; QUICK=1: 2 minutes)
+bench: $(VENV)/.installed-bench ## measure cold start, cost per event, ingress, end to end, side by side (15 minutes; QUICK=1: 2 minutes)
 	@$(RUN) -m bench $(QUICKLY)
 
 bench-pythons: ## make the virtual environments of Python 3.11 to 3.13 in which `make bench` measures the cold start, too
@@ -59,7 +59,7 @@ bench-pythons: ## make the virtual environments of Python 3.11 to 3.13 in which 
 bench-peers: $(VENV)/.installed-bench .venv-peers/.installed ## the same beside n8n, Node-RED and Debian's webhook (15 minutes and 2.7 GB of packages)
 	@$(RUN) -m bench others $(QUICKLY)
 
-bench-scale: $(VENV)/.installed-bench ## drain 20,000 events with 1, 2 and 4 workers, ten minutes of soak, bad neighbours (an hour and a half)
+bench-scale: $(VENV)/.installed-bench ## drain 20,000 events with 1, 2 and 4 workers, ten minutes of soak, bad neighbours (half an hour, or more)
 	@$(RUN) -m bench scale $(QUICKLY)
 
 # checkov stumbles over the condition in the vault's publicNetworkAccess (CKV_AZURE_189), whose skip is explained there.
