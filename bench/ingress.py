@@ -23,7 +23,7 @@ from bench.rounds import Figure, measure, quantile
 from local.system import System
 
 CONCURRENCIES = (1, 16, 64)
-WARM_UP = 100, 1.0  # deliveries, seconds at most: Azurite and the contestant itself have rested since its last turn
+WARM_UP, WARM_SECONDS = 100, 1.0  # at most: Azurite and the contestant itself have rested since its last turn
 RELAY, TELLING, BARE, STARLETTE = "registry relay", "relay, telemetry", "bare function", "Starlette and SDK"
 
 
@@ -92,7 +92,7 @@ def _once(
     entered: _Entered, requests: Sequence[load.Request], count: int, seconds: float, concurrencies: Sequence[int]
 ) -> dict[str, float]:
     told = {"unanswered": 0.0}
-    _accepted(entered, requests, 1, *WARM_UP)
+    _accepted(entered, requests, 1, min(count, WARM_UP), WARM_SECONDS)
     for concurrency in concurrencies:
         measured = _accepted(entered, requests, concurrency, count, seconds)
         told[f"per s at {concurrency}"] = measured.per_second
